@@ -1,0 +1,177 @@
+# Socle's build. `make help` lists what can be made.
+VERSION := 0.1.0
+
+CC := gcc
+NASM := nasm
+IASL := iasl
+LD := ld
+OBJCOPY := objcopy
+CLANG_FORMAT := clang-format
+PYTHON := /usr/bin/python3
+HOSTCC := gcc
+
+# Everything below is made from these folders: each *.c and *.asm in them is part of the hypervisor, except offsets.c,
+# from which numbers for the assembler are made.
+HV_DIRS := lib config arch/x86 core emul vmx svm devices guest boot efi
+B := build
+GEN := $(B)/gen
+
+# Two builds are the same bytes: no clock, no path, no locale.
+export SOURCE_DATE_EPOCH := 1700000000
+export LC_ALL := C
+export TZ := UTC
+
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+cc-option = $(shell $(CC) -Werror $(1) -x c -c /dev/null -o /dev/null 2>/dev/null && echo $(1))
+
+WARN := -Wall -Wextra -Werror
+COMMON_CFLAGS := -std=gnu11 -I. -I$(GEN) -DSOCLE_VERSION='"$(VERSION)"' -ffile-prefix-map=$(CURDIR)=. $(WARN)
+HV_CFLAGS := $(COMMON_CFLAGS) -O2 -g -ffreestanding -fno-stack-protector -fpic -fshort-wchar -mno-red-zone \
+	-mgeneral-regs-only -fno-strict-aliasing -fno-asynchronous-unwind-tables
+EFI_CFLAGS := -I/usr/include/efi -I/usr/include/efi/x86_64 -DGNU_EFI_USE_MS_ABI \
+	$(call cc-option,-maccumulate-outgoing-args)
+NASMFLAGS := -f elf64 -g -F dwarf -I. -I$(GEN)/ --reproducible
+
+HV_C := $(filter-out %/offsets.c,$(wildcard $(HV_DIRS:%=%/*.c)))
+HV_ASM := $(wildcard $(HV_DIRS:%=%/*.asm))
+HV_OBJS := $(HV_C:%.c=$(B)/hv/%.o) $(HV_ASM:%.asm=$(B)/hv/%.asm.o)
+OFFSETS_C := $(wildcard $(HV_DIRS:%=%/offsets.c))
+OFFSETS_INC := $(foreach f,$(OFFSETS_C),$(GEN)/$(notdir $(f:%/offsets.c=%))_offsets.inc)
+ASL := $(wildcard guest/*.asl)
+ASL_H := $(ASL:guest/%.asl=$(GEN)/%.h)
+
+GUEST_BINS := $(patsubst tests/guests/%.asm,$(B)/guests/%.bin,$(wildcard tests/guests/*.asm))
+
+.PHONY: all efi img checker guests help
+all: efi checker img
+efi: $(B)/socle.efi
+img: $(B)/socle.img
+checker: $(B)/socle-config
+guests: $(GUEST_BINS)
+
+help:
+	@echo 'make             build/socle.efi, build/socle.img, build/socle-config'
+	@echo 'make run         boot the sample machine (installs what is missing)'
+	@echo 'make test        all tests that fit 40 minutes; test-quick: 2 minutes; test-all: everything'
+	@echo 'make units       build the unit tests; make unit-NAME builds and runs tests/unit/test_NAME.c'
+	@echo 'make check       include rules, stand-alone headers, sizes of files and functions'
+	@echo 'make fmt         format the C files with clang-format'
+	@echo 'make clean'
+
+# ---- the hypervisor ---------------------------------------------------------------------------------------------
+
+# gcc would turn the loops of memcpy and memset into calls of themselves.
+$(B)/hv/lib/string.o: private HV_CFLAGS += $(call cc-option,-fno-tree-loop-distribute-patterns)
+$(B)/hv/efi/%.o: private HV_CFLAGS += $(EFI_CFLAGS)
+
+$(B)/hv/%.o: %.c Makefile | $(ASL_H)
+	@mkdir -p $(@D)
+	$(CC) $(HV_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/hv/%.asm.o: %.asm Makefile $(OFFSETS_INC)
+	@mkdir -p $(@D)
+	$(NASM) $(NASMFLAGS) -MD $(@:.o=.d) -MT $@ -o $@ $<
+
+# X/offsets.c holds asm statements that print "->NAME VALUE" lines into the compiler's assembly output; they become
+# `NAME equ VALUE` in build/gen/X_offsets.inc, so that no structure offset is ever typed by hand.
+define offsets_rule
+$(GEN)/$(notdir $(1:%/offsets.c=%))_offsets.inc: $(1) Makefile | $(ASL_H)
+	@mkdir -p $$(@D) $(B)/hv/$(dir $(1))
+	$(CC) $(filter-out -g,$(HV_CFLAGS)) -MMD -MP -MT $$@ -MF $(B)/hv/$(1:.c=.d) -S -o $$(@:.inc=.s) $$<
+	sed -n 's/^[[:space:]]*->\([A-Za-z_][A-Za-z0-9_]*\)[[:space:]]\+\$$$$\?\(-\?[0-9]\+\).*/\1 equ \2/p' $$(@:.inc=.s) >$$@
+	@test -s $$@ || { echo '$(1): no "->NAME VALUE" line came out' >&2; exit 1; }
+endef
+$(foreach f,$(OFFSETS_C),$(eval $(call offsets_rule,$(f))))
+
+# guest/NAME.asl becomes build/gen/NAME.h with `static const unsigned char NAME_aml[]`; its length is sizeof.
+$(GEN)/%.h: guest/%.asl Makefile
+	@mkdir -p $(@D)
+	$(IASL) -vs -va -p $(GEN)/$* $< >$(GEN)/$*.iasl.log || { cat $(GEN)/$*.iasl.log >&2; exit 1; }
+	{ echo '/* Made from $<. */'; echo 'static const unsigned char $*_aml[] = {'; \
+	  od -An -v -tx1 $(GEN)/$*.aml | sed 's/ \(..\)/ 0x\1,/g'; echo '};'; } >$@
+
+$(B)/socle.so: $(HV_OBJS) efi/socle.lds
+	$(LD) -nostdlib -znocombreloc -znoexecstack -shared -Bsymbolic --no-undefined --build-id=none --hash-style=sysv \
+		-T efi/socle.lds -o $@ /usr/lib/crt0-efi-x86_64.o $(HV_OBJS) -L/usr/lib -lgnuefi
+
+$(B)/socle.efi: $(B)/socle.so tools/pe-finish.py
+	$(OBJCOPY) -j .text -j .rodata -j .relro -j .data -j .reloc -j .dynamic -j .rela \
+		--target efi-app-x86_64 --section-alignment 4096 $< $@.tmp
+	$(PYTHON) tools/pe-finish.py $@.tmp
+	mv $@.tmp $@
+
+# ---- for the build machine --------------------------------------------------------------------------------------
+
+HOST_CFLAGS := $(COMMON_CFLAGS) -O2 -g
+CHECKER_C := tools/socle-config.c $(wildcard config/*.c) $(filter-out lib/string.c,$(wildcard lib/*.c))
+CHECKER_OBJS := $(CHECKER_C:%.c=$(B)/host/%.o)
+
+$(B)/host/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(HOSTCC) $(HOST_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/socle-config: $(CHECKER_OBJS)
+	$(HOSTCC) -o $@ $(CHECKER_OBJS)
+
+# tests/unit/test_X.c names in its first line what it is linked with: /* links: devices/pit.c core/bus.c */
+UNIT_CFLAGS := $(COMMON_CFLAGS) -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
+UNIT_LIBS := -lcmocka
+UNIT_TESTS := $(patsubst tests/unit/test_%.c,%,$(wildcard tests/unit/test_*.c))
+UNIT_BINS := $(UNIT_TESTS:%=$(B)/unit/test_%)
+unit_links = $(shell sed -n '1s|.*links:\(.*\)\*/.*|\1|p' tests/unit/test_$(1).c)
+
+$(B)/unit/obj/%.o: %.c Makefile | $(ASL_H)
+	@mkdir -p $(@D)
+	$(HOSTCC) $(UNIT_CFLAGS) -MMD -MP -c -o $@ $<
+
+# A file named lib*.a or -lX in the links line is passed to the linker as it is.
+define unit_rule
+$(B)/unit/test_$(1): $(B)/unit/obj/tests/unit/test_$(1).o $(patsubst %.c,$(B)/unit/obj/%.o,$(filter %.c,$(call unit_links,$(1))))
+	$(HOSTCC) $(UNIT_CFLAGS) -o $$@ $$^ $(filter -l%,$(call unit_links,$(1))) $(UNIT_LIBS)
+.PHONY: unit-$(1)
+unit-$(1): $(B)/unit/test_$(1)
+	$$<
+endef
+$(foreach t,$(UNIT_TESTS),$(eval $(call unit_rule,$(t))))
+.PHONY: units
+units: $(UNIT_BINS)
+
+# ---- images and guests ------------------------------------------------------------------------------------------
+
+$(B)/guests/%.bin: tests/guests/%.asm Makefile
+	@mkdir -p $(@D)
+	$(NASM) -f bin -I tests/guests/ -MD $(@:.bin=.d) -MT $@ -o $@ $<
+
+$(B)/guest/vmlinuz $(B)/guest/initrd.gz &: tools/mkguest.sh
+	tools/mkguest.sh -o $(B)/guest
+
+$(B)/socle.img: $(B)/socle.efi config/samples/sample.cfg $(B)/guest/vmlinuz $(B)/guest/initrd.gz tools/mkimg.sh
+	tools/mkimg.sh -o $@ --efi $(B)/socle.efi -c config/samples/sample.cfg $(B)/guest/vmlinuz $(B)/guest/initrd.gz
+
+# ---- commands ---------------------------------------------------------------------------------------------------
+
+.PHONY: run test test-quick test-all check fmt clean
+run:
+	tools/setup.sh
+	$(MAKE) all
+	tools/run.sh --cpus 2 --memory 1024 $(B)/socle.img
+
+# The runner builds as well: whatever goes wrong, its last line is 'N passed, N failed'.
+test test-quick test-all:
+	@tools/setup.sh
+	@$(PYTHON) tools/test.py $@
+
+check:
+	@$(PYTHON) tests/checks/includes.py
+
+fmt:
+	$(CLANG_FORMAT) -i $(wildcard $(HV_DIRS:%=%/*.[ch]) tools/*.c tests/unit/*.[ch] tests/unit/support/*.[ch])
+
+clean:
+	rm -rf $(B)
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
