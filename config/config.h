@@ -160,8 +160,9 @@ struct config {
 };
 
 /*
- * Where the parsed file lives: alloc() gives SIZE bytes (any size up to about twice the file's), aligned for any type,
- * contents undefined, or NULL when there are none. Nothing is given back singly: the caller drops all of it at once.
+ * Where the parsed file lives: alloc() gives SIZE bytes (some hundred for each VM, and the length of each text), aligned
+ * for any type, contents undefined, or NULL when there are none. Nothing is given back singly: the caller drops all of
+ * it at once.
  */
 struct config_memory {
 	void *(*alloc)(void *ctx, size_t size);
@@ -184,15 +185,27 @@ size_t config_parse(struct config *out, const char *file, const char *text, size
 struct config_machine {
 	uint32_t cpus; /* processors that can run guests; 0: not known, checks nothing of them */
 	uint64_t memory_mib; /* memory that guests can have, MiB; 0: not known, checks nothing of it */
-	bool one_vcpu_per_cpu; /* cores are not shared: all vCPUs together need a processor each */
 };
 
 /*
- * Checks what only the machine can tell: more vCPUs than processors, processors that are not there, more memory than
- * there is. Returns the number of errors, as config_parse(). May follow a parse that had errors; absent keys are skipped.
+ * Checks what only the machine can tell: more vCPUs than processors, processors that are not there, VMs that cannot all
+ * have a processor for each vCPU (see config_place()), more memory than there is. Takes room from MEMORY for the time of
+ * the call. Returns the number of errors, as config_parse(). May follow a parse that had errors; absent keys are skipped.
  */
 size_t config_check(const struct config *config, const struct config_machine *machine,
-		    config_report *report, void *report_ctx);
+		    const struct config_memory *memory, config_report *report, void *report_ctx);
+
+/* A processor without a VM, in config_place()'s result. */
+#define CONFIG_NO_VM UINT32_MAX
+
+/*
+ * Gives each vCPU of every VM that has `autostart` a processor of its own out of CPUS, one that its `cpus` allows, the
+ * lowest numbers first. OWNER and SCRATCH have CPUS elements; OWNER[c] becomes the index of processor c's VM, or
+ * CONFIG_NO_VM. Finds a way whenever there is one. Returns how many VMs got all they ask for; those that did not have
+ * fewer processors in OWNER than vCPUs.
+ */
+size_t config_place(const struct config *config, uint32_t cpus, uint32_t *owner,
+		    uint32_t *scratch);
 
 /* The one printed form of an error, without line end: "socle: error: FILE:LINE:COLUMN: TEXT". */
 void config_print_error(fmt_put *put, void *put_ctx, const char *file, struct config_pos pos,
