@@ -1,0 +1,76 @@
+/*
+ * What there is once for each processor. Each core's GS base points to its own struct pcpu, in the
+ * hypervisor always. Fields are written by the owner of the core alone, unless a comment says
+ * otherwise; others may read them.
+ */
+#ifndef ARCH_X86_PERCPU_H
+#define ARCH_X86_PERCPU_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/util.h"
+
+#define CPU_MAX 1024
+
+#define STACK_SIZE KIB(16)
+#define IST_STACK_SIZE KIB(8)
+
+enum cpu_state {
+	CPU_PRESENT,  /* known, not started */
+	CPU_STARTING, /* set by the core that starts it */
+	CPU_ONLINE,   /* set by itself, just before ap_main() */
+	CPU_FAILED    /* did not come in time: never to be used, its memory never to be freed */
+};
+
+/* Interrupt stacks, in the order of the TSS's IST1 to IST3. */
+enum ist { IST_NONE, IST_NMI, IST_MC, IST_DF, IST_COUNT };
+
+/* SDM vol. 3A 8.7 figure 8-11 */
+struct tss64 {
+	uint32_t reserved0;
+	uint64_t rsp[3];
+	uint64_t reserved1;
+	uint64_t ist[7];
+	uint64_t reserved2;
+	uint16_t reserved3;
+	uint16_t iomap_base;
+} __attribute__((packed));
+
+_Static_assert(sizeof(struct tss64) == 104, "SDM vol. 3A 8.7");
+
+#define GDT_ENTRIES 5 /* null, code, data, TSS (two) */
+
+struct pcpu {
+	struct pcpu *self;     /* gs:0; the assembly relies on it standing first */
+	uint32_t id;	       /* index in pcpus[], as preflight numbers processors */
+	uint32_t apic_id;
+	volatile enum cpu_state state;
+	void *core_private; /* core/'s */
+	void *hv_private;   /* the vendor back end's */
+	uint64_t stack_top; /* of the core's ordinary stack, 16-byte aligned */
+	uint64_t gdt[GDT_ENTRIES];
+	struct tss64 tss __attribute__((aligned(16)));
+	uint64_t timer_hz;	  /* of the local APIC's timer where it has no TSC-deadline mode */
+	int64_t tsc_offset;	  /* of this core's TSC to the first core's, as tsc_check_sync() saw it */
+	uint64_t irq_unexpected; /* interrupts that no handler was registered for */
+};
+
+extern struct pcpu *pcpus[CPU_MAX];
+extern unsigned int cpu_count;
+
+/* The executing core's own. A function, and no macro, so that unit tests can give another. */
+struct pcpu *this_cpu(void);
+
+/*
+ * Allocates a struct pcpu with stacks for each of COUNT processors (APIC_IDS[i] becomes pcpus[i])
+ * and registers the guard page below each stack with host_map_guard(). Called once on the first
+ * core, after host_map_init(). -E2BIG: more than CPU_MAX, -ENOMEM, or what host_map_guard()
+ * returns.
+ */
+int percpu_init(const uint32_t *apic_ids, unsigned int count);
+
+/* The one whose APIC ID this is, or NULL. */
+struct pcpu *percpu_by_apic_id(uint32_t apic_id);
+
+#endif

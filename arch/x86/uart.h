@@ -1,0 +1,73 @@
+/*
+ * A physical 16550 (or 8250, 16450: no FIFO), at I/O ports or in memory. Not locked: the caller
+ * serialises. The guest's one is in devices/.
+ */
+#ifndef ARCH_X86_UART_H
+#define ARCH_X86_UART_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct uart {
+	uint64_t base;	/* port, or physical address (mapped uncached) */
+	bool mmio;
+	uint8_t stride; /* bytes from one register to the next; 0 means 1 */
+	uint8_t width;	/* MMIO access size in bytes, 1 or 4; 0 means 1 */
+	uint8_t fifo;	/* depth of the transmit FIFO, 1 without; set by uart_init() */
+	bool dead;	/* a byte did not leave in time: uart_putc() no longer waits */
+};
+
+/*
+ * Whether there is one: its scratch register holds values, or (8250) its loopback mode works.
+ * Changes nothing lasting.
+ */
+bool uart_probe(const struct uart *u);
+
+/*
+ * Makes it ready: 115200 baud, 8N1, FIFOs on, interrupts off, DTR, RTS and OUT2 on. KEEP_RATE
+ * leaves divisor and line format as the firmware set them, unless they make no sense (divisor 0).
+ */
+void uart_init(struct uart *u, bool keep_rate);
+
+/*
+ * Sends one byte, waiting for room as long as a byte may take at the slowest usual speed; after
+ * that drops it.
+ */
+void uart_putc(struct uart *u, uint8_t byte);
+
+/*
+ * How many bytes uart_tx() may be given now without waiting: 0, or the FIFO's depth when it is
+ * empty.
+ */
+size_t uart_tx_ready(const struct uart *u);
+void uart_tx(const struct uart *u, uint8_t byte);
+
+/*
+ * Takes one received byte; false when there is none. Bytes with line errors are dropped, a break
+ * too.
+ */
+bool uart_rx(const struct uart *u, uint8_t *byte);
+
+/* Interrupt on received data (and its timeout), and on an empty transmitter. */
+void uart_irq_enable(const struct uart *u, bool rx, bool tx);
+
+/*
+ * Reads the interrupt identification register: what the port wants next, until UART_IIR_NONE.
+ * Clears "transmitter empty".
+ */
+enum uart_iir {
+	UART_IIR_MODEM = 0x0,
+	UART_IIR_NONE = 0x1,
+	UART_IIR_TX = 0x2,
+	UART_IIR_RX = 0x4,
+	UART_IIR_LINE = 0x6,
+	UART_IIR_BUSY = 0x7, /* DesignWare */
+	UART_IIR_TIMEOUT = 0xc
+};
+enum uart_iir uart_iir(const struct uart *u);
+
+/* Reads line and modem status, which ends UART_IIR_LINE and UART_IIR_MODEM. */
+void uart_clear_status(const struct uart *u);
+
+#endif
