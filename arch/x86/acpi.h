@@ -12,7 +12,7 @@
 
 #include "arch/x86/percpu.h"
 
-#define ACPI_IOAPIC_MAX 64
+#define ACPI_IOAPIC_MAX	  64
 #define ACPI_OVERRIDE_MAX 32
 
 /*
@@ -58,7 +58,8 @@ struct acpi_info {
 	unsigned int revision; /* of the RSDP */
 
 	bool has_madt;
-	struct acpi_cpu cpus[CPU_MAX]; /* enabled processors alone, in the table's order, each APIC ID once */
+	struct acpi_cpu cpus
+		[CPU_MAX]; /* enabled processors alone, in the table's order, each APIC ID once */
 	unsigned int cpu_count;
 	struct acpi_ioapic ioapics[ACPI_IOAPIC_MAX];
 	unsigned int ioapic_count;
@@ -75,8 +76,8 @@ struct acpi_info {
 	uint8_t reset_value;
 	bool has_reset;
 	uint16_t sci_irq;
-	uint64_t dsdt;	/* physical address */
-	bool has_s5;	/* \_S5 was found in the DSDT */
+	uint64_t dsdt; /* physical address */
+	bool has_s5;   /* \_S5 was found in the DSDT */
 	uint8_t s5_typ_a, s5_typ_b;
 
 	bool has_spcr;

@@ -10,48 +10,48 @@
 #include <stdint.h>
 
 /* Register offsets in the xAPIC's page; x2APIC has them at MSR 800h + offset / 16. */
-#define APIC_ID 0x20
-#define APIC_VERSION 0x30
-#define APIC_TPR 0x80
-#define APIC_APR 0x90
-#define APIC_PPR 0xa0
-#define APIC_EOI 0xb0
-#define APIC_RRD 0xc0
-#define APIC_LDR 0xd0
-#define APIC_DFR 0xe0
-#define APIC_SVR 0xf0
-#define APIC_ISR 0x100
-#define APIC_TMR 0x180
-#define APIC_IRR 0x200
-#define APIC_ESR 0x280
-#define APIC_LVT_CMCI 0x2f0
-#define APIC_ICR 0x300
-#define APIC_ICR_HIGH 0x310 /* xAPIC alone */
-#define APIC_LVT_TIMER 0x320
-#define APIC_LVT_THERMAL 0x330
-#define APIC_LVT_PERF 0x340
-#define APIC_LVT_LINT0 0x350
-#define APIC_LVT_LINT1 0x360
-#define APIC_LVT_ERROR 0x370
+#define APIC_ID		   0x20
+#define APIC_VERSION	   0x30
+#define APIC_TPR	   0x80
+#define APIC_APR	   0x90
+#define APIC_PPR	   0xa0
+#define APIC_EOI	   0xb0
+#define APIC_RRD	   0xc0
+#define APIC_LDR	   0xd0
+#define APIC_DFR	   0xe0
+#define APIC_SVR	   0xf0
+#define APIC_ISR	   0x100
+#define APIC_TMR	   0x180
+#define APIC_IRR	   0x200
+#define APIC_ESR	   0x280
+#define APIC_LVT_CMCI	   0x2f0
+#define APIC_ICR	   0x300
+#define APIC_ICR_HIGH	   0x310 /* xAPIC alone */
+#define APIC_LVT_TIMER	   0x320
+#define APIC_LVT_THERMAL   0x330
+#define APIC_LVT_PERF	   0x340
+#define APIC_LVT_LINT0	   0x350
+#define APIC_LVT_LINT1	   0x360
+#define APIC_LVT_ERROR	   0x370
 #define APIC_TIMER_INITIAL 0x380
 #define APIC_TIMER_CURRENT 0x390
-#define APIC_TIMER_DIVIDE 0x3e0
-#define APIC_SELF_IPI 0x3f0 /* x2APIC alone */
+#define APIC_TIMER_DIVIDE  0x3e0
+#define APIC_SELF_IPI	   0x3f0 /* x2APIC alone */
 
 #define APIC_DEFAULT_BASE 0xfee00000u
 
-#define APIC_SVR_ENABLE (1u << 8)
-#define APIC_LVT_MASKED (1u << 16)
-#define APIC_LVT_TIMER_PERIODIC (1u << 17)
+#define APIC_SVR_ENABLE		    (1u << 8)
+#define APIC_LVT_MASKED		    (1u << 16)
+#define APIC_LVT_TIMER_PERIODIC	    (1u << 17)
 #define APIC_LVT_TIMER_TSC_DEADLINE (2u << 17)
 
-#define APIC_ICR_FIXED (0u << 8)
-#define APIC_ICR_NMI (4u << 8)
-#define APIC_ICR_INIT (5u << 8)
+#define APIC_ICR_FIXED	 (0u << 8)
+#define APIC_ICR_NMI	 (4u << 8)
+#define APIC_ICR_INIT	 (5u << 8)
 #define APIC_ICR_STARTUP (6u << 8)
 #define APIC_ICR_PENDING (1u << 12) /* xAPIC alone */
-#define APIC_ICR_ASSERT (1u << 14)
-#define APIC_ICR_LEVEL (1u << 15)
+#define APIC_ICR_ASSERT	 (1u << 14)
+#define APIC_ICR_LEVEL	 (1u << 15)
 
 /*
  * Decides on the mode for all cores. Once, on the first core, before host_map_init() has been

@@ -24,87 +24,87 @@
 #define CR0_CD BIT(30)
 #define CR0_PG BIT(31)
 
-#define CR3_PWT BIT(3)
-#define CR3_PCD BIT(4)
+#define CR3_PWT	      BIT(3)
+#define CR3_PCD	      BIT(4)
 #define CR3_PCID_MASK 0xfffULL
-#define CR3_NOFLUSH BIT(63) /* in the operand of MOV to CR3 alone, with CR4.PCIDE */
+#define CR3_NOFLUSH   BIT(63) /* in the operand of MOV to CR3 alone, with CR4.PCIDE */
 
-#define CR4_VME BIT(0)
-#define CR4_PVI BIT(1)
-#define CR4_TSD BIT(2)
-#define CR4_DE BIT(3)
-#define CR4_PSE BIT(4)
-#define CR4_PAE BIT(5)
-#define CR4_MCE BIT(6)
-#define CR4_PGE BIT(7)
-#define CR4_PCE BIT(8)
-#define CR4_OSFXSR BIT(9)
+#define CR4_VME	       BIT(0)
+#define CR4_PVI	       BIT(1)
+#define CR4_TSD	       BIT(2)
+#define CR4_DE	       BIT(3)
+#define CR4_PSE	       BIT(4)
+#define CR4_PAE	       BIT(5)
+#define CR4_MCE	       BIT(6)
+#define CR4_PGE	       BIT(7)
+#define CR4_PCE	       BIT(8)
+#define CR4_OSFXSR     BIT(9)
 #define CR4_OSXMMEXCPT BIT(10)
-#define CR4_UMIP BIT(11)
-#define CR4_LA57 BIT(12)
-#define CR4_VMXE BIT(13)
-#define CR4_SMXE BIT(14)
-#define CR4_FSGSBASE BIT(16)
-#define CR4_PCIDE BIT(17)
-#define CR4_OSXSAVE BIT(18)
-#define CR4_KL BIT(19)
-#define CR4_SMEP BIT(20)
-#define CR4_SMAP BIT(21)
-#define CR4_PKE BIT(22)
-#define CR4_CET BIT(23)
-#define CR4_PKS BIT(24)
-#define CR4_UINTR BIT(25)
+#define CR4_UMIP       BIT(11)
+#define CR4_LA57       BIT(12)
+#define CR4_VMXE       BIT(13)
+#define CR4_SMXE       BIT(14)
+#define CR4_FSGSBASE   BIT(16)
+#define CR4_PCIDE      BIT(17)
+#define CR4_OSXSAVE    BIT(18)
+#define CR4_KL	       BIT(19)
+#define CR4_SMEP       BIT(20)
+#define CR4_SMAP       BIT(21)
+#define CR4_PKE	       BIT(22)
+#define CR4_CET	       BIT(23)
+#define CR4_PKS	       BIT(24)
+#define CR4_UINTR      BIT(25)
 
 /* IA32_EFER: SDM vol. 3A 2.2.1, APM vol. 2 3.1.7 */
-#define EFER_SCE BIT(0)
-#define EFER_LME BIT(8)
-#define EFER_LMA BIT(10)
-#define EFER_NXE BIT(11)
-#define EFER_SVME BIT(12)
-#define EFER_LMSLE BIT(13)
-#define EFER_FFXSR BIT(14)
-#define EFER_TCE BIT(15)
+#define EFER_SCE     BIT(0)
+#define EFER_LME     BIT(8)
+#define EFER_LMA     BIT(10)
+#define EFER_NXE     BIT(11)
+#define EFER_SVME    BIT(12)
+#define EFER_LMSLE   BIT(13)
+#define EFER_FFXSR   BIT(14)
+#define EFER_TCE     BIT(15)
 #define EFER_MCOMMIT BIT(17)
-#define EFER_INTWB BIT(18)
-#define EFER_UAIE BIT(20)
-#define EFER_AIBRSE BIT(21)
+#define EFER_INTWB   BIT(18)
+#define EFER_UAIE    BIT(20)
+#define EFER_AIBRSE  BIT(21)
 
-#define RFLAGS_CF BIT(0)
+#define RFLAGS_CF    BIT(0)
 #define RFLAGS_FIXED BIT(1) /* always reads as 1 */
-#define RFLAGS_PF BIT(2)
-#define RFLAGS_AF BIT(4)
-#define RFLAGS_ZF BIT(6)
-#define RFLAGS_SF BIT(7)
-#define RFLAGS_TF BIT(8)
-#define RFLAGS_IF BIT(9)
-#define RFLAGS_DF BIT(10)
-#define RFLAGS_OF BIT(11)
-#define RFLAGS_IOPL (3ULL << 12)
-#define RFLAGS_NT BIT(14)
-#define RFLAGS_RF BIT(16)
-#define RFLAGS_VM BIT(17)
-#define RFLAGS_AC BIT(18)
-#define RFLAGS_VIF BIT(19)
-#define RFLAGS_VIP BIT(20)
-#define RFLAGS_ID BIT(21)
+#define RFLAGS_PF    BIT(2)
+#define RFLAGS_AF    BIT(4)
+#define RFLAGS_ZF    BIT(6)
+#define RFLAGS_SF    BIT(7)
+#define RFLAGS_TF    BIT(8)
+#define RFLAGS_IF    BIT(9)
+#define RFLAGS_DF    BIT(10)
+#define RFLAGS_OF    BIT(11)
+#define RFLAGS_IOPL  (3ULL << 12)
+#define RFLAGS_NT    BIT(14)
+#define RFLAGS_RF    BIT(16)
+#define RFLAGS_VM    BIT(17)
+#define RFLAGS_AC    BIT(18)
+#define RFLAGS_VIF   BIT(19)
+#define RFLAGS_VIP   BIT(20)
+#define RFLAGS_ID    BIT(21)
 
 /* SDM vol. 3B 18.2.3 and 18.2.4 */
 #define DR6_INIT 0xffff0ff0ULL
-#define DR6_BS BIT(14)
+#define DR6_BS	 BIT(14)
 #define DR7_INIT 0x400ULL
-#define DR7_GD BIT(13)
+#define DR7_GD	 BIT(13)
 
 /* XCR0 and IA32_XSS components: SDM vol. 1 13.1 */
-#define XCR0_X87 BIT(0)
-#define XCR0_SSE BIT(1)
-#define XCR0_AVX BIT(2)
-#define XCR0_BNDREGS BIT(3)
-#define XCR0_BNDCSR BIT(4)
-#define XCR0_OPMASK BIT(5)
+#define XCR0_X87       BIT(0)
+#define XCR0_SSE       BIT(1)
+#define XCR0_AVX       BIT(2)
+#define XCR0_BNDREGS   BIT(3)
+#define XCR0_BNDCSR    BIT(4)
+#define XCR0_OPMASK    BIT(5)
 #define XCR0_ZMM_HI256 BIT(6)
-#define XCR0_HI16_ZMM BIT(7)
-#define XCR0_PKRU BIT(9)
-#define XCR0_XTILECFG BIT(17)
+#define XCR0_HI16_ZMM  BIT(7)
+#define XCR0_PKRU      BIT(9)
+#define XCR0_XTILECFG  BIT(17)
 #define XCR0_XTILEDATA BIT(18)
 
 /* SDM vol. 3A 6.3.1, APM vol. 2 8.2 */
@@ -136,16 +136,16 @@ enum exception_vector {
 };
 
 /* The vectors whose delivery pushes an error code: SDM vol. 3A table 6-1, APM vol. 2 table 8-1. */
-#define EXC_ERROR_CODE_MASK                                                                        \
-	(BIT(EXC_DF) | BIT(EXC_TS) | BIT(EXC_NP) | BIT(EXC_SS) | BIT(EXC_GP) | BIT(EXC_PF) |       \
+#define EXC_ERROR_CODE_MASK                                                                  \
+	(BIT(EXC_DF) | BIT(EXC_TS) | BIT(EXC_NP) | BIT(EXC_SS) | BIT(EXC_GP) | BIT(EXC_PF) | \
 	 BIT(EXC_AC) | BIT(EXC_CP) | BIT(EXC_VC) | BIT(EXC_SX))
 
 /* Page fault error code: SDM vol. 3A 4.7 */
-#define PF_P BIT(0)
-#define PF_W BIT(1)
-#define PF_U BIT(2)
+#define PF_P	BIT(0)
+#define PF_W	BIT(1)
+#define PF_U	BIT(2)
 #define PF_RSVD BIT(3)
-#define PF_I BIT(4)
+#define PF_I	BIT(4)
 
 struct cpuid_regs {
 	uint32_t eax, ebx, ecx, edx;
@@ -191,17 +191,17 @@ static inline void wrmsr(uint32_t index, uint64_t value)
 int rdmsr_safe(uint32_t index, uint64_t *value);
 int wrmsr_safe(uint32_t index, uint64_t value);
 
-#define DEFINE_CONTROL_REGISTER(name)                                                              \
-	static inline uint64_t read_##name(void)                                                   \
-	{                                                                                          \
-		uint64_t value;                                                                    \
-                                                                                                   \
-		__asm__ volatile("mov %%" #name ", %0" : "=r"(value)::"memory");                   \
-		return value;                                                                      \
-	}                                                                                          \
-	static inline void write_##name(uint64_t value)                                            \
-	{                                                                                          \
-		__asm__ volatile("mov %0, %%" #name ::"r"(value) : "memory");                      \
+#define DEFINE_CONTROL_REGISTER(name)                                            \
+	static inline uint64_t read_##name(void)                                 \
+	{                                                                        \
+		uint64_t value;                                                  \
+                                                                                 \
+		__asm__ volatile("mov %%" #name ", %0" : "=r"(value)::"memory"); \
+		return value;                                                    \
+	}                                                                        \
+	static inline void write_##name(uint64_t value)                          \
+	{                                                                        \
+		__asm__ volatile("mov %0, %%" #name ::"r"(value) : "memory");    \
 	}
 
 DEFINE_CONTROL_REGISTER(cr0)
@@ -232,17 +232,17 @@ static inline void xsetbv(uint32_t index, uint64_t value)
 			 : "memory");
 }
 
-#define DEFINE_PORT_IO(suffix, type)                                                               \
-	static inline type in##suffix(uint16_t port)                                               \
-	{                                                                                          \
-		type value;                                                                        \
-                                                                                                   \
-		__asm__ volatile("in" #suffix " %1, %0" : "=a"(value) : "Nd"(port) : "memory");    \
-		return value;                                                                      \
-	}                                                                                          \
-	static inline void out##suffix(uint16_t port, type value)                                  \
-	{                                                                                          \
-		__asm__ volatile("out" #suffix " %0, %1" ::"a"(value), "Nd"(port) : "memory");     \
+#define DEFINE_PORT_IO(suffix, type)                                                            \
+	static inline type in##suffix(uint16_t port)                                            \
+	{                                                                                       \
+		type value;                                                                     \
+                                                                                                \
+		__asm__ volatile("in" #suffix " %1, %0" : "=a"(value) : "Nd"(port) : "memory"); \
+		return value;                                                                   \
+	}                                                                                       \
+	static inline void out##suffix(uint16_t port, type value)                               \
+	{                                                                                       \
+		__asm__ volatile("out" #suffix " %0, %1" ::"a"(value), "Nd"(port) : "memory");  \
 	}
 
 DEFINE_PORT_IO(b, uint8_t)
@@ -250,14 +250,14 @@ DEFINE_PORT_IO(w, uint16_t)
 DEFINE_PORT_IO(l, uint32_t)
 
 /* One access of exactly this width; the address must be mapped uncached where it is a device. */
-#define DEFINE_MMIO(bits)                                                                          \
-	static inline uint##bits##_t mmio_read##bits(uint64_t addr)                                \
-	{                                                                                          \
-		return *(const volatile uint##bits##_t *)(uintptr_t)addr;                          \
-	}                                                                                          \
-	static inline void mmio_write##bits(uint64_t addr, uint##bits##_t value)                   \
-	{                                                                                          \
-		*(volatile uint##bits##_t *)(uintptr_t)addr = value;                               \
+#define DEFINE_MMIO(bits)                                                        \
+	static inline uint##bits##_t mmio_read##bits(uint64_t addr)              \
+	{                                                                        \
+		return *(const volatile uint##bits##_t *)(uintptr_t)addr;        \
+	}                                                                        \
+	static inline void mmio_write##bits(uint64_t addr, uint##bits##_t value) \
+	{                                                                        \
+		*(volatile uint##bits##_t *)(uintptr_t)addr = value;             \
 	}
 
 DEFINE_MMIO(8)
@@ -379,13 +379,13 @@ static inline void lldt(uint16_t selector)
 	__asm__ volatile("lldt %0" ::"r"(selector) : "memory");
 }
 
-#define DEFINE_READ_SELECTOR(name)                                                                 \
-	static inline uint16_t read_##name(void)                                                   \
-	{                                                                                          \
-		uint16_t selector;                                                                 \
-                                                                                                   \
-		__asm__ volatile("mov %%" #name ", %0" : "=r"(selector));                          \
-		return selector;                                                                   \
+#define DEFINE_READ_SELECTOR(name)                                        \
+	static inline uint16_t read_##name(void)                          \
+	{                                                                 \
+		uint16_t selector;                                        \
+                                                                          \
+		__asm__ volatile("mov %%" #name ", %0" : "=r"(selector)); \
+		return selector;                                          \
 	}
 
 DEFINE_READ_SELECTOR(cs)

@@ -10,7 +10,7 @@
 /* Selectors of every core's GDT */
 #define SEL_CODE 0x08
 #define SEL_DATA 0x10
-#define SEL_TSS 0x18
+#define SEL_TSS	 0x18
 
 /* Vectors of the interrupts that Socle gives itself */
 enum irq_vector {

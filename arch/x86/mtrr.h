@@ -10,7 +10,7 @@
 
 #include "arch/x86/paging.h"
 
-#define MTRR_FIXED_COUNT 11 /* registers of eight ranges each: 64K, 2 x 16K, 8 x 4K */
+#define MTRR_FIXED_COUNT  11 /* registers of eight ranges each: 64K, 2 x 16K, 8 x 4K */
 #define MTRR_VARIABLE_MAX 32
 
 /* The registers of one core, as read. */

@@ -21,15 +21,24 @@
 #define PT_R BIT(0)
 #define PT_W BIT(1)
 #define PT_X BIT(2)
-#define PT_U BIT(3) /* host tables: user mode may. NPT sets it always (APM vol. 2 15.25.5), EPT knows no such thing */
-#define PT_G BIT(4) /* host tables: global. The others ignore it */
+/* Host tables alone: user mode may; global. NPT sets U always (APM vol. 2 15.25.5), EPT has neither. */
+#define PT_U BIT(3)
+#define PT_G BIT(4)
 
 #define PT_PAGE_4K KIB(4)
 #define PT_PAGE_2M MIB(2)
 #define PT_PAGE_1G GIB(1)
 
 /* As the MTRRs, the PAT and EPT entries encode them: SDM vol. 3A table 12-2 */
-enum memtype { MT_UC = 0, MT_WC = 1, MT_WT = 4, MT_WP = 5, MT_WB = 6, MT_UC_MINUS = 7, MT_COUNT = 8 };
+enum memtype {
+	MT_UC = 0,
+	MT_WC = 1,
+	MT_WT = 4,
+	MT_WP = 5,
+	MT_WB = 6,
+	MT_UC_MINUS = 7,
+	MT_COUNT = 8
+};
 
 /*
  * The value that IA32_PAT must hold where host_format and npt_format are used: the power-on value
@@ -40,13 +49,14 @@ enum memtype { MT_UC = 0, MT_WC = 1, MT_WT = 4, MT_WP = 5, MT_WB = 6, MT_UC_MINU
 
 struct pt_format {
 	const char *name;
-	uint64_t present;      /* an entry with any of these bits set is in use */
-	uint64_t table;	       /* bits of an entry that points to another table */
-	uint64_t leaf;	       /* bits of every entry that maps a page */
-	uint64_t large;	       /* marks a page above level 1 */
+	uint64_t present; /* an entry with any of these bits set is in use */
+	uint64_t table;	  /* bits of an entry that points to another table */
+	uint64_t leaf;	  /* bits of every entry that maps a page */
+	uint64_t large;	  /* marks a page above level 1 */
 	uint64_t read, write, exec, user, global; /* set in a leaf where the permission is given */
-	uint64_t no_exec;      /* set in a leaf where PT_X is not given */
-	uint64_t memtype[2][MT_COUNT]; /* bits for each type, [0] of a 4 KiB leaf, [1] of a larger one */
+	uint64_t no_exec;			  /* set in a leaf where PT_X is not given */
+	/* Bits for each type: [0] in a 4 KiB leaf, [1] in a larger one. */
+	uint64_t memtype[2][MT_COUNT];
 	uint64_t memtype_mask[2];
 };
 
@@ -68,19 +78,21 @@ struct pt_alloc {
 extern const struct pt_alloc pt_pages;
 
 struct pt {
-	uint64_t root; /* physical address of the top table: what CR3, EPTP and nCR3 take in bits 51:12 */
+	/* Physical address of the top table: what CR3, EPTP and nCR3 take in bits 51:12. */
+	uint64_t root;
 	const struct pt_format *fmt;
 	const struct pt_alloc *alloc;
 	unsigned int levels;
-	uint64_t max_page;    /* the largest page that the processor supports: PT_PAGE_... */
-	bool small_exec;      /* executable mappings get 4 KiB pages alone (iTLB multihit, INTEL-SA-00210) */
-	size_t tables;	      /* pages in use for tables, the root included */
+	uint64_t max_page; /* the largest page that the processor supports: PT_PAGE_... */
+	/* Executable mappings get 4 KiB pages alone (iTLB multihit, INTEL-SA-00210). */
+	bool small_exec;
+	size_t tables; /* pages in use for tables, the root included */
 };
 
 struct pt_mapping {
-	uint64_t pa;	   /* of the address asked for, offset included */
-	uint64_t page;	   /* size of the page that maps it */
-	uint64_t prot;	   /* PT_... */
+	uint64_t pa;   /* of the address asked for, offset included */
+	uint64_t page; /* size of the page that maps it */
+	uint64_t prot; /* PT_... */
 	enum memtype type;
 };
 
@@ -99,8 +111,8 @@ int pt_init(struct pt *pt, const struct pt_format *fmt, unsigned int levels, uin
  * -EEXIST: something in the range is mapped already; -ENOMEM. On -EEXIST and -ENOMEM what was
  * mapped before the failing page stays mapped.
  */
-int pt_map(struct pt *pt, uint64_t va, uint64_t pa, uint64_t size, uint64_t prot,
-	   enum memtype type, uint64_t max_page);
+int pt_map(struct pt *pt, uint64_t va, uint64_t pa, uint64_t size, uint64_t prot, enum memtype type,
+	   uint64_t max_page);
 
 /*
  * Unmaps SIZE bytes from VA; holes in the range are allowed. A large page that reaches beyond the

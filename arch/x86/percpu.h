@@ -13,7 +13,7 @@
 
 #define CPU_MAX 1024
 
-#define STACK_SIZE KIB(16)
+#define STACK_SIZE     KIB(16)
 #define IST_STACK_SIZE KIB(8)
 
 enum cpu_state {
@@ -42,8 +42,8 @@ _Static_assert(sizeof(struct tss64) == 104, "SDM vol. 3A 8.7");
 #define GDT_ENTRIES 5 /* null, code, data, TSS (two) */
 
 struct pcpu {
-	struct pcpu *self;     /* gs:0; the assembly relies on it standing first */
-	uint32_t id;	       /* index in pcpus[], as preflight numbers processors */
+	struct pcpu *self; /* gs:0; the assembly relies on it standing first */
+	uint32_t id;	   /* index in pcpus[], as preflight numbers processors */
 	uint32_t apic_id;
 	volatile enum cpu_state state;
 	void *core_private; /* core/'s */
@@ -51,8 +51,8 @@ struct pcpu {
 	uint64_t stack_top; /* of the core's ordinary stack, 16-byte aligned */
 	uint64_t gdt[GDT_ENTRIES];
 	struct tss64 tss __attribute__((aligned(16)));
-	uint64_t timer_hz;	  /* of the local APIC's timer where it has no TSC-deadline mode */
-	int64_t tsc_offset;	  /* of this core's TSC to the first core's, as tsc_check_sync() saw it */
+	uint64_t timer_hz;  /* of the local APIC's timer where it has no TSC-deadline mode */
+	int64_t tsc_offset; /* of this core's TSC to the first core's, as tsc_check_sync() saw it */
 	uint64_t irq_unexpected; /* interrupts that no handler was registered for */
 };
 

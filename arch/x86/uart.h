@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 struct uart {
-	uint64_t base;	/* port, or physical address (mapped uncached) */
+	uint64_t base; /* port, or physical address (mapped uncached) */
 	bool mmio;
 	uint8_t stride; /* bytes from one register to the next; 0 means 1 */
 	uint8_t width;	/* MMIO access size in bytes, 1 or 4; 0 means 1 */
