@@ -1,0 +1,381 @@
+#!/usr/bin/python3
+"""Boot a Socle image in an emulator, with the machine's serial port on standard input and output.
+
+Exit code: 0 when Socle powered off after its guests ended, 1 when it reported an error or the machine ended in any
+other way, 2 when the emulator could not be started, 124 at the timeout, 130 when the user left.
+"""
+import argparse
+import contextlib
+import ctypes
+import fcntl
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+import tty
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+AUTO_FALLBACK = "bochs"  # what `auto` means where nested KVM is not there: the bed of the processors Socle supports
+
+OVMF_BOCHS = "/usr/share/ovmf/OVMF.fd"
+OVMF_CODE = "/usr/share/OVMF/OVMF_CODE.fd"
+OVMF_VARS = "/usr/share/OVMF/OVMF_VARS.fd"
+
+ESCAPE = 0x01  # Ctrl-A, as in QEMU
+ANSI = re.compile(rb"\x1b(\[[0-9;?=]*[A-Za-z]|[()][0-9A-B]|[=>])")
+ERROR = re.compile(rb"(\[[^]]*\] *)?socle: error: ")
+ENDED = re.compile(rb"(\[[^]]*\] *)?socle: all guests ended")
+RETURNED = re.compile(rb"(\[[^]]*\] *)?socle: returning to the firmware")
+# After its last word Socle stays up for a moment (a key or ten seconds on the firmware's console); nobody needs to wait.
+LINGER = 0.3
+
+BOCHSRC = """\
+plugin_ctrl: unmapped=1, biosdev=1, speaker=0, extfpuirq=1, parallel=0, serial=1
+config_interface: textconfig
+display_library: term
+memory: guest={memory}, host={host}
+romimage: file={rom}
+vgaromimage: file=/usr/share/vgabios/vgabios.bin
+cpu: model={model}, count={cpus}, ips=50000000, reset_on_triple_fault=0
+clock: sync=none
+ata0-master: type=disk, path={disk}, mode=flat
+boot: disk
+com1: enabled=1, mode=socket-client, dev=localhost:{port}
+log: {log}
+panic: action=fatal
+error: action=report
+info: action=ignore
+debug: action=ignore
+"""
+
+
+class Failure(Exception):
+    """What keeps an emulator from starting, for the user to read."""
+
+
+def say(text):
+    print(f"run.sh: {text}", file=sys.stderr, flush=True)
+
+
+def read_first(path):
+    try:
+        with open(path, encoding="ascii", errors="replace") as f:
+            return f.read()
+    except OSError:
+        return ""
+
+
+def kvm_problem():
+    """Why a guest's own hypervisor cannot run under KVM here, or None. That /dev/kvm exists proves nothing."""
+    flags = set(re.findall(r"\b(vmx|svm)\b", read_first("/proc/cpuinfo")))
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return "no access to /dev/kvm"
+    if not flags:
+        return "the processor offers neither VT-x nor AMD-V here"
+    nested = [read_first(f"/sys/module/kvm_{v}/parameters/nested").strip() for v in ("intel", "amd")]
+    if not any(n in ("Y", "1") for n in nested):
+        return "the kvm module has nested virtualization off"
+    return None
+
+
+def choose_accel(wanted):
+    if wanted not in ("auto", "kvm"):
+        return wanted
+    problem = kvm_problem()
+    if problem is None:
+        return "kvm"
+    if wanted == "kvm":
+        raise Failure(f"no nested KVM: {problem}")
+    say(f"no nested KVM ({problem}): using {AUTO_FALLBACK}")
+    return AUTO_FALLBACK
+
+
+def need(*paths):
+    for path in paths:
+        if not (os.path.exists(path) if "/" in path else shutil.which(path)):
+            raise Failure(f"{path} is not there: run tools/setup.sh")
+
+
+def die_with_parent():
+    """In the child before exec: it must not outlive this program, however that ends."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+class Machine:
+    """A running emulator: `serial_in` and `serial_out` are descriptors, and screen(), if not None, is read and dropped."""
+
+    def __init__(self, process, serial_in, serial_out, drain=None):
+        self.process, self.serial_in, self.serial_out, self.drain = process, serial_in, serial_out, drain
+
+
+def start_bochs(args, scratch, log):
+    need("bochs-bin", OVMF_BOCHS, "/usr/share/vgabios/vgabios.bin")
+    if args.usb:
+        raise Failure("--usb needs QEMU (--accel tcg or kvm)")
+    # A copy, since this firmware writes its variables into the image, and Bochs leaves a lock file beside it.
+    disk = os.path.join(scratch, "disk.img")
+    subprocess.run(["cp", "--sparse=always", "--reflink=auto", args.image, disk], check=True)
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(20)
+    rc, script = os.path.join(scratch, "bochsrc"), os.path.join(scratch, "commands")
+    with open(rc, "w", encoding="ascii") as f:
+        f.write(BOCHSRC.format(memory=args.memory, host=min(args.memory, 2048), rom=OVMF_BOCHS, cpus=args.cpus,
+                               model=args.model or "corei7_skylake_x", disk=disk,
+                               port=listener.getsockname()[1], log=log + ".bochs"))
+    with open(script, "w", encoding="ascii") as f:
+        f.write("continue\n")
+    # Bochs' text display wants a terminal of its own.
+    master, slave = os.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 25, 80, 0, 0))
+    # Its messages go to its log; what it says before it has one stays on the screen.
+    process = subprocess.Popen(["bochs-bin", "-q", "-f", rc, "-rc", script], cwd=scratch, stdin=slave, stdout=slave,
+                               stderr=slave, start_new_session=True, preexec_fn=die_with_parent,
+                               env=dict(os.environ, TERM="xterm"))
+    os.close(slave)
+    os.set_blocking(master, False)
+    screen = b""
+    try:
+        listener.settimeout(0.2)
+        for _ in range(150):
+            with contextlib.suppress(BlockingIOError, OSError):
+                screen += os.read(master, 65536)
+            with contextlib.suppress(TimeoutError):
+                serial, _ = listener.accept()
+                return Machine(process, serial.detach(), None, master)
+            if process.poll() is not None:
+                break
+        raise Failure("Bochs did not start:\n" + ANSI.sub(b"", screen[-2000:]).decode(errors="replace"))
+    except Failure:
+        end(process)
+        raise
+    finally:
+        listener.close()
+
+
+def start_qemu(args, accel, scratch, log):
+    need("qemu-system-x86_64", OVMF_CODE, OVMF_VARS)
+    variables = os.path.join(scratch, "vars.fd")
+    shutil.copyfile(OVMF_VARS, variables)
+    model = args.model or ("host" if accel == "kvm" else "max,+svm")
+    image = os.path.abspath(args.image).replace(",", ",,")
+    command = ["qemu-system-x86_64", "-machine", "q35", "-accel", accel, "-cpu", model, "-smp", str(args.cpus),
+               "-m", str(args.memory), "-display", "none", "-monitor", "none", "-nic", "none", "-no-reboot",
+               "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={OVMF_CODE}",
+               "-drive", f"if=pflash,format=raw,unit=1,file={variables}",
+               "-drive", f"if=none,id=disk,format=raw,snapshot=on,file={image}",
+               "-chardev", "stdio,id=com1,signal=off", "-serial", "chardev:com1"]
+    if args.usb:
+        command += ["-device", "qemu-xhci", "-device", "usb-storage,drive=disk"]
+    else:
+        command += ["-device", "ide-hd,drive=disk"]
+    with open(log + ".qemu", "wb") as messages:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=messages,
+                                   start_new_session=True, preexec_fn=die_with_parent)
+    return Machine(process, process.stdout.fileno(), process.stdin.fileno())
+
+
+def end(process):
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(3)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    process.wait()
+
+
+class Watch:
+    """Reads along, line by line, and knows what Socle said."""
+
+    def __init__(self):
+        self.rest, self.error, self.ended, self.returned = b"", False, False, False
+
+    def feed(self, data):
+        *lines, self.rest = (self.rest + data).split(b"\n")
+        self.rest = self.rest[-4096:]
+        for line in lines:
+            line = ANSI.sub(b"", line).replace(b"\r", b"")
+            self.error = self.error or bool(ERROR.match(line))
+            self.ended = self.ended or bool(ENDED.match(line))
+            self.returned = self.returned or bool(RETURNED.match(line))
+
+
+class Keyboard:
+    """Standard input. On a terminal every key goes to the machine, except the escape."""
+
+    def __init__(self):
+        self.fd, self.escaped, self.leave = sys.stdin.fileno(), False, False
+        self.tty = os.isatty(self.fd)
+
+    @contextlib.contextmanager
+    def raw(self):
+        if not self.tty:
+            yield
+            return
+        before = termios.tcgetattr(self.fd)
+        say("press Ctrl-A X to leave, Ctrl-A Ctrl-A for a Ctrl-A")
+        tty.setraw(self.fd)
+        try:
+            yield
+        finally:
+            termios.tcsetattr(self.fd, termios.TCSADRAIN, before)
+            print(flush=True)
+
+    def read(self):
+        """What was typed for the machine, or None when there will be nothing more."""
+        try:
+            data = os.read(self.fd, 1024)
+        except OSError:  # the terminal is gone
+            return None
+        if not data:
+            return None
+        return self.filter(data) if self.tty else data
+
+    def filter(self, data):
+        out = bytearray()
+        for byte in data:
+            if self.escaped:
+                self.escaped = False
+                if byte in b"xX":
+                    self.leave = True
+                    break
+                if byte != ESCAPE:
+                    continue
+            elif byte == ESCAPE:
+                self.escaped = True
+                continue
+            out.append(byte)
+        return bytes(out)
+
+
+def write_all(fd, data):
+    while data:
+        data = data[os.write(fd, data):]
+
+
+def serve(machine, keyboard, transcript, timeout):
+    """Pass bytes to and fro until the machine ends; returns the exit code."""
+    watch, pending = Watch(), b""
+    deadline = time.monotonic() + timeout if timeout else None
+    linger = None
+    serial_out = machine.serial_out if machine.serial_out is not None else machine.serial_in
+    os.set_blocking(serial_out, False)
+    readers = [machine.serial_in] + [fd for fd in (machine.drain,) if fd is not None] + [keyboard.fd]
+    while True:
+        now = time.monotonic()
+        if linger is not None and now >= linger:
+            return 1
+        if deadline is not None and now >= deadline:
+            return 124
+        waits = [t - now for t in (linger, deadline) if t is not None]
+        ready, writable, _ = select.select(readers, [serial_out] if pending else [], [], min(waits, default=None))
+        if keyboard.fd in ready:
+            typed = keyboard.read()
+            if keyboard.leave:
+                return 130
+            if typed is None:
+                readers.remove(keyboard.fd)
+            else:
+                pending += typed
+        if machine.drain is not None and machine.drain in ready:
+            try:
+                os.read(machine.drain, 65536)
+            except OSError:
+                readers.remove(machine.drain)
+        if writable:
+            with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
+                pending = pending[os.write(serial_out, pending[:256]):]
+        if machine.serial_in in ready:
+            try:
+                data = os.read(machine.serial_in, 65536)
+            except BlockingIOError:
+                continue
+            except ConnectionResetError:
+                data = b""
+            if not data:
+                break
+            transcript.write(data)
+            write_all(sys.stdout.fileno(), data)
+            watch.feed(data)
+            if watch.returned and linger is None:
+                linger = time.monotonic() + LINGER
+    watch.feed(b"\n")
+    return 0 if watch.ended else 1
+
+
+def parse():
+    p = argparse.ArgumentParser(
+        prog="run.sh", formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__,
+        epilog="On a terminal every key goes to the machine; Ctrl-A X leaves, Ctrl-A Ctrl-A is a Ctrl-A.\n"
+               "A transcript is kept in build/logs/; build/logs/last.log is the newest.")
+    p.add_argument("--accel", choices=("auto", "kvm", "bochs", "tcg"), default="auto",
+                   help="auto: nested KVM where it is truly there, else " + AUTO_FALLBACK)
+    p.add_argument("--cpus", type=int, default=2, metavar="N", help="processor cores (default 2)")
+    p.add_argument("--memory", type=int, default=1024, metavar="MIB", help="default 1024")
+    p.add_argument("--timeout", type=float, default=0, metavar="S", help="end the machine after S seconds")
+    p.add_argument("--usb", action="store_true", help="the image is a USB stick (QEMU)")
+    p.add_argument("--model", help="Bochs' cpu model, or QEMU's -cpu")
+    p.add_argument("--log", help="where the transcript goes (default: a new file in build/logs)")
+    p.add_argument("image", metavar="IMG")
+    args = p.parse_args()
+    if args.cpus < 1 or args.memory < 64:
+        p.error("at least one core and 64 MiB")
+    if not os.path.isfile(args.image):
+        p.error(f"{args.image}: no such file")
+    return args
+
+
+def transcript_path(args):
+    if args.log:
+        path = os.path.abspath(args.log)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        return path
+    folder = os.path.join(ROOT, "build", "logs")
+    os.makedirs(folder, exist_ok=True)
+    name = time.strftime("run-%Y%m%d-%H%M%S-") + f"{os.getpid()}.log"
+    link = os.path.join(folder, f".last-{os.getpid()}")
+    os.symlink(name, link)
+    os.replace(link, os.path.join(folder, "last.log"))
+    return os.path.join(folder, name)
+
+
+def boot(args):
+    accel = choose_accel(args.accel)
+    log = transcript_path(args)
+    os.makedirs(os.path.join(ROOT, "build", "run"), exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=os.path.join(ROOT, "build", "run")) as scratch:
+        if accel == "bochs":
+            machine = start_bochs(args, scratch, log)
+        else:
+            machine = start_qemu(args, accel, scratch, log)
+        try:
+            keyboard = Keyboard()
+            with open(log, "wb", buffering=0) as transcript, keyboard.raw():
+                return serve(machine, keyboard, transcript, args.timeout)
+        finally:
+            end(machine.process)
+
+
+def main():
+    args = parse()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda n, _frame: sys.exit(128 + n))
+    try:
+        return boot(args)
+    except Failure as e:
+        say(e)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
