@@ -149,7 +149,11 @@ enum {
 	HV_F_NEXT_RIP = 32,
 	HV_F_PAUSE = 64,          /* PAUSE-loop exiting or pause filter */
 	HV_F_NPT_1G = 128,        /* 1 GiB pages in nested tables */
-	HV_F_EXEC_4K = 256        /* executable nested mappings must be 4 KiB (iTLB multihit) */
+	HV_F_EXEC_4K = 256,       /* executable nested mappings must be 4 KiB (iTLB multihit) */
+	/* The processor has the instruction, but cannot let a guest execute it: hidden from the guest's CPUID. */
+	HV_F_NO_RDTSCP = 512,
+	HV_F_NO_INVPCID = 1024,
+	HV_F_NO_XSAVES = 2048
 };
 
 #define HV_CAPS_RAW 40

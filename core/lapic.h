@@ -11,22 +11,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "arch/x86/apic.h"
+#include "arch/x86/msr.h"
+
 struct vm;
 struct vcpu;
 
-#define APIC_BASE_DEFAULT 0xfee00000u
-#define APIC_BASE_BSP 0x100u
-#define APIC_BASE_EXTD 0x400u
-#define APIC_BASE_EN 0x800u
-
-/* Offsets in the page; x2APIC MSR 800h + (offset >> 4). */
+/* Register offsets and IA32_APIC_BASE's bits are those of the physical one. */
 enum {
-	APIC_ID = 0x20, APIC_VERSION = 0x30, APIC_TPR = 0x80, APIC_APR = 0x90, APIC_PPR = 0xa0, APIC_EOI = 0xb0,
-	APIC_RRD = 0xc0, APIC_LDR = 0xd0, APIC_DFR = 0xe0, APIC_SVR = 0xf0, APIC_ISR = 0x100, APIC_TMR = 0x180,
-	APIC_IRR = 0x200, APIC_ESR = 0x280, APIC_LVT_CMCI = 0x2f0, APIC_ICR_LO = 0x300, APIC_ICR_HI = 0x310,
-	APIC_LVT_TIMER = 0x320, APIC_LVT_THERMAL = 0x330, APIC_LVT_PMC = 0x340, APIC_LVT_LINT0 = 0x350,
-	APIC_LVT_LINT1 = 0x360, APIC_LVT_ERROR = 0x370, APIC_TIMER_ICR = 0x380, APIC_TIMER_CCR = 0x390,
-	APIC_TIMER_DCR = 0x3e0, APIC_SELF_IPI = 0x3f0
+	APIC_ICR_LO = APIC_ICR, APIC_ICR_HI = APIC_ICR_HIGH, APIC_LVT_PMC = APIC_LVT_PERF,
+	APIC_TIMER_ICR = APIC_TIMER_INITIAL, APIC_TIMER_CCR = APIC_TIMER_CURRENT,
+	APIC_TIMER_DCR = APIC_TIMER_DIVIDE
 };
 
 enum apic_delivery { APIC_FIXED, APIC_LOWEST, APIC_SMI, APIC_DM_RESERVED, APIC_NMI, APIC_INIT, APIC_STARTUP, APIC_EXTINT };
@@ -61,6 +56,8 @@ bool lapic_covers(const struct vcpu *v, uint64_t gpa);
 /* IA32_TSC_DEADLINE, in the guest's TSC. Reads 0 when not in TSC-deadline mode. */
 uint64_t lapic_deadline_read(const struct vcpu *v);
 void lapic_deadline_write(struct vcpu *v, uint64_t value);
+/* The guest moved its TSC by DELTA (v->tsc_offset has it): a deadline in the guest's TSC follows. */
+void lapic_tsc_moved(struct vcpu *v, uint64_t delta);
 /* The host's TSC has reached v->timer_deadline: the interrupt is made, the next period armed. */
 void lapic_timer_expired(struct vcpu *v);
 

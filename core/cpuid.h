@@ -1,0 +1,35 @@
+/*
+ * What CPUID tells a guest: the host's leaves through masks, leaf by leaf, with what the platform adds (x2APIC, TSC
+ * deadline, the paravirtual leaves) and what it cannot offer taken away. Built once a VM; an exit never executes CPUID.
+ */
+#ifndef CORE_CPUID_H
+#define CORE_CPUID_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct vm;
+struct vcpu;
+
+/* Builds vm->cpuid from this core's CPUID. At boot. -ENOMEM. */
+int cpuid_init(struct vm *vm);
+void cpuid_fini(struct vm *vm);
+
+/* Family, model and stepping: CPUID 1 EAX, and EDX after reset. */
+uint32_t cpuid_signature(const struct vm *vm);
+/* Does the guest's processor say AMD (or Hygon)? For MSRs and CPUID leaves whose meaning depends on it, no more. */
+bool cpuid_is_amd(const struct vm *vm);
+/* The XCR0 and IA32_XSS bits that the guest may set; 0 without XSAVE. */
+uint64_t cpuid_xcr0_mask(const struct vm *vm);
+uint64_t cpuid_xss_mask(const struct vm *vm);
+/* CR4 and EFER bits that exist on the guest's processor. */
+uint64_t cpuid_cr4_mask(const struct vm *vm);
+uint64_t cpuid_efer_mask(const struct vm *vm);
+/* MAXPHYADDR and whether there are 1 GiB pages. */
+uint8_t cpuid_phys_width(const struct vm *vm);
+bool cpuid_gib_pages(const struct vm *vm);
+
+/* The registers of one leaf as V sees them: EAX, EBX, ECX, EDX. */
+void cpuid_read(const struct vcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t regs[4]);
+
+#endif
