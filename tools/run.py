@@ -34,8 +34,6 @@ ANSI = re.compile(rb"\x1b(\[[0-9;?=]*[A-Za-z]|[()][0-9A-B]|[=>])")
 ERROR = re.compile(rb"(\[[^]]*\] *)?socle: error: ")
 ENDED = re.compile(rb"(\[[^]]*\] *)?socle: all guests ended")
 RETURNED = re.compile(rb"(\[[^]]*\] *)?socle: returning to the firmware")
-# After its last word Socle stays up for a moment (a key or ten seconds on the firmware's console); nobody needs to wait.
-LINGER = 0.3
 
 BOCHSRC = """\
 plugin_ctrl: unmapped=1, biosdev=1, speaker=0, extfpuirq=1, parallel=0, serial=1
@@ -86,6 +84,16 @@ def kvm_problem():
     return None
 
 
+def last_lines(path, pattern, count=5):
+    """The last lines of a file that match, as text."""
+    try:
+        with open(path, "rb") as f:
+            lines = [line for line in f.read().splitlines() if re.search(pattern, line)]
+    except OSError:
+        return ""
+    return b"\n".join(lines[-count:]).decode(errors="replace")
+
+
 def choose_accel(wanted):
     if wanted not in ("auto", "kvm"):
         return wanted
@@ -110,10 +118,15 @@ def die_with_parent():
 
 
 class Machine:
-    """A running emulator: `serial_in` and `serial_out` are descriptors, and screen(), if not None, is read and dropped."""
+    """A running emulator. What comes from `drain`, if that is not None, is dropped; `messages` is its own log."""
 
-    def __init__(self, process, serial_in, serial_out, drain=None):
-        self.process, self.serial_in, self.serial_out, self.drain = process, serial_in, serial_out, drain
+    def __init__(self, process, serial_in, serial_out, messages, drain=None):
+        self.process, self.serial_in, self.serial_out = process, serial_in, serial_out
+        self.messages, self.drain = messages, drain
+
+    def complaint(self):
+        """The emulator's own last words, where it ended with a failure it did not put on the serial port."""
+        return last_lines(self.messages, b"PANIC|qemu-system")
 
 
 def start_bochs(args, scratch, log):
@@ -149,10 +162,13 @@ def start_bochs(args, scratch, log):
                 screen += os.read(master, 65536)
             with contextlib.suppress(TimeoutError):
                 serial, _ = listener.accept()
-                return Machine(process, serial.detach(), None, master)
+                fd = serial.detach()
+                return Machine(process, fd, fd, log + ".bochs", master)
             if process.poll() is not None:
                 break
-        raise Failure("Bochs did not start:\n" + ANSI.sub(b"", screen[-2000:]).decode(errors="replace"))
+        with contextlib.suppress(BlockingIOError, OSError):
+            screen += os.read(master, 65536)
+        raise Failure("Bochs did not start:\n" + ANSI.sub(b"", screen[-1000:]).decode(errors="replace"))
     except Failure:
         end(process)
         raise
@@ -179,7 +195,7 @@ def start_qemu(args, accel, scratch, log):
     with open(log + ".qemu", "wb") as messages:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=messages,
                                    start_new_session=True, preexec_fn=die_with_parent)
-    return Machine(process, process.stdout.fileno(), process.stdin.fileno())
+    return Machine(process, process.stdout.fileno(), process.stdin.fileno(), log + ".qemu")
 
 
 def end(process):
@@ -265,18 +281,14 @@ def serve(machine, keyboard, transcript, timeout):
     """Pass bytes to and fro until the machine ends; returns the exit code."""
     watch, pending = Watch(), b""
     deadline = time.monotonic() + timeout if timeout else None
-    linger = None
-    serial_out = machine.serial_out if machine.serial_out is not None else machine.serial_in
-    os.set_blocking(serial_out, False)
+    os.set_blocking(machine.serial_out, False)
     readers = [machine.serial_in] + [fd for fd in (machine.drain,) if fd is not None] + [keyboard.fd]
     while True:
         now = time.monotonic()
-        if linger is not None and now >= linger:
-            return 1
         if deadline is not None and now >= deadline:
             return 124
-        waits = [t - now for t in (linger, deadline) if t is not None]
-        ready, writable, _ = select.select(readers, [serial_out] if pending else [], [], min(waits, default=None))
+        wait = deadline - now if deadline is not None else None
+        ready, writable, _ = select.select(readers, [machine.serial_out] if pending else [], [], wait)
         if keyboard.fd in ready:
             typed = keyboard.read()
             if keyboard.leave:
@@ -292,7 +304,7 @@ def serve(machine, keyboard, transcript, timeout):
                 readers.remove(machine.drain)
         if writable:
             with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
-                pending = pending[os.write(serial_out, pending[:256]):]
+                pending = pending[os.write(machine.serial_out, pending[:256]):]
         if machine.serial_in in ready:
             try:
                 data = os.read(machine.serial_in, 65536)
@@ -305,10 +317,18 @@ def serve(machine, keyboard, transcript, timeout):
             transcript.write(data)
             write_all(sys.stdout.fileno(), data)
             watch.feed(data)
-            if watch.returned and linger is None:
-                linger = time.monotonic() + LINGER
+            if watch.returned:  # its last word: what the firmware does next is of no interest
+                return 1
     watch.feed(b"\n")
     return 0 if watch.ended else 1
+
+
+def report(machine):
+    """Say why an emulator gave up, where it did."""
+    machine.process.wait()
+    words = machine.complaint()
+    if words and "soft power off" not in words:
+        say(words)
 
 
 def parse():
@@ -359,7 +379,10 @@ def boot(args):
         try:
             keyboard = Keyboard()
             with open(log, "wb", buffering=0) as transcript, keyboard.raw():
-                return serve(machine, keyboard, transcript, args.timeout)
+                code = serve(machine, keyboard, transcript, args.timeout)
+            if code == 1 and machine.process.poll() is not None:
+                report(machine)
+            return code
         finally:
             end(machine.process)
 
