@@ -1,0 +1,29 @@
+/* All devices of a VM. */
+#ifndef DEVICES_PC_H
+#define DEVICES_PC_H
+
+#include "devices/acpi_pm.h"
+#include "devices/ioapic.h"
+#include "devices/reset.h"
+#include "devices/rtc.h"
+#include "devices/uart16550.h"
+
+struct vm;
+
+struct pc {
+	struct ioapic ioapic;
+	struct uart16550 com1;
+	struct acpi_pm pm;
+	struct reset_ports reset;
+	struct rtc rtc;
+};
+
+/*
+ * Makes VM's devices in *PC, which the caller gives and keeps as long as the VM. At boot, VM zeroed but for what the
+ * configuration says. 0, or the error of the bus or the console.
+ */
+int pc_init(struct pc *pc, struct vm *vm);
+/* Every device into its state after power-up; no vCPU of the VM runs. */
+void pc_reset(struct pc *pc);
+
+#endif

@@ -1,0 +1,26 @@
+/* The time and the memory of a MC146818 real-time clock behind ports 70h and 71h. It raises no interrupts. */
+#ifndef DEVICES_RTC_H
+#define DEVICES_RTC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define RTC_PORT 0x70
+#define RTC_SIZE 128
+
+struct vm;
+
+struct rtc {
+	struct vm *vm;
+	uint8_t index;
+	bool set;             /* register B's SET: the time registers in ram[] stand still */
+	int64_t adjust_s;     /* what software set, against the VM's time of day */
+	uint8_t ram[RTC_SIZE];
+};
+
+/* Puts the clock on VM's bus. 0 or bus errors. */
+int rtc_init(struct rtc *rtc, struct vm *vm);
+/* State after power-up, with the time of day of the VM. dev_lock held, or no vCPU runs. */
+void rtc_reset(struct rtc *rtc);
+
+#endif
