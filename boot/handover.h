@@ -25,6 +25,7 @@ struct boot_cpu {
 	bool probed;             /* boot_probe_cpu() ran on it */
 	uint32_t package, core, thread; /* from CPUID 0Bh or 1Fh (else 1 and 4), set by boot_probe_cpu() */
 	uint8_t kind;            /* 0 unknown, 20h Atom (E), 40h Core (P): CPUID 1Ah EAX[31:24] */
+	const struct hv_ops *ops; /* the back end that CPUID of this core names; NULL: neither */
 	struct hv_caps caps;
 	uint64_t vendor_regs[4]; /* CPUID leaf 0, for the report */
 };
@@ -56,6 +57,10 @@ struct handover {
 	struct boot_cpu *cpus;
 	size_t cpu_count;
 	struct boot_extent image;      /* socle.efi as loaded */
+	/* Pages of EfiLoaderData with this struct and all it points to: configuration, arrays, texts. Files and
+	   guest RAM are not in them. */
+	struct boot_extent *own;
+	size_t own_count;
 	struct boot_extent pool;       /* Socle's own memory, below 4 GiB, 2 MiB aligned, not zeroed */
 	uint64_t trampoline;           /* one page below 1 MiB */
 	uint64_t rsdp;                 /* physical address, 0: none */
@@ -80,7 +85,14 @@ typedef void boot_report(void *ctx, const struct config_pos *pos, const char *te
 bool boot_serial_init(const struct config_socle *config, uint64_t rsdp);
 void boot_serial_write(const char *text, size_t len);
 
-/* Fills *CPU from the processor it runs on. Only reads registers, uses no firmware, needs 4 KiB of stack. */
+/*
+ * For firmware without MP services: the APIC IDs of the processors, the executing one first, the others from the MADT.
+ * Returns how many there are, of which IDS got the first MAX.
+ */
+size_t boot_list_cpus(uint64_t rsdp, uint32_t *ids, size_t max);
+
+/* Fills *CPU from the processor it runs on, but apic_id and bsp. Only reads registers, uses no firmware, needs 4 KiB of
+   stack. */
 void boot_probe_cpu(struct boot_cpu *cpu);
 
 /*
