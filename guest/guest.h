@@ -1,11 +1,12 @@
 /*
- * Loading a guest: from the bytes of its files to guest memory and the state in which its first vCPU starts.
+ * Loading a guest: from the bytes of its files to guest memory and the state in which its first
+ * vCPU starts.
  *
  *	guest_check()	before anything runs, also on the build machine: only looks at the bytes
  *	guest_load()	at every start and restart of the VM
  *
- * Both judge an image by the same rules: what guest_check() has accepted, guest_load() refuses only when the VM is not
- * as large as MEMORY said.
+ * Both judge an image by the same rules: what guest_check() has accepted, guest_load() refuses only
+ * when the VM is not as large as MEMORY said.
  */
 #ifndef GUEST_GUEST_H
 #define GUEST_GUEST_H
@@ -25,7 +26,7 @@ struct guest_image {
 	const uint8_t *kernel;
 	size_t kernel_size;
 	const uint8_t *initrd;
-	size_t initrd_size; /* 0: none */
+	size_t initrd_size;  /* 0: none */
 	const char *cmdline; /* never NULL */
 };
 
@@ -36,15 +37,16 @@ struct guest_platform {
 	uint16_t pm_timer;    /* port of PM_TMR, 4 ports, counts at least 24 bits */
 	uint16_t reset_port;  /* a byte port that resets the VM when reset_value is written to it */
 	uint8_t reset_value;
-	uint8_t sci_gsi;      /* level-triggered, active high */
+	uint8_t sci_gsi; /* level-triggered, active high */
 	uint8_t ioapic_id;
 	uint32_t ioapic_address; /* its pins are GSI 0 on */
-	bool rtc;             /* there is a CMOS clock at ports 70h and 71h */
+	bool rtc;		 /* there is a CMOS clock at ports 70h and 71h */
 };
 
 /*
- * Is IMG what it claims to be, and does it fit into MEMORY bytes? Pure. 0, or an error with one sentence in WHY that
- * says what is wrong and how much, without a full stop. The error says what to blame:
+ * Is IMG what it claims to be, and does it fit into MEMORY bytes? Pure. 0, or an error with one
+ * sentence in WHY that says what is wrong and how much, without a full stop. The error says what to
+ * blame:
  *
  *	-EOPNOTSUPP	kind: not one that can be loaded
  *	-ENOEXEC	kernel: no such image, or a cut or broken one
@@ -55,9 +57,10 @@ struct guest_platform {
 int guest_check(const struct guest_image *img, uint64_t memory, struct strbuf *why);
 
 /*
- * Writes IMG, the ACPI tables and what else the kind's start needs into VM's memory, which is zeroed, and the entry state
- * into st and gpr of vCPU 0. On the core of vCPU 0, with no vCPU of VM running. 0, or an error as of guest_check(),
- * or -EFAULT when memory is missing where VM says there is some.
+ * Writes IMG, the ACPI tables and what else the kind's start needs into VM's memory, which is
+ * zeroed, and the entry state into st and gpr of vCPU 0. On the core of vCPU 0, with no vCPU of VM
+ * running. 0, or an error as of guest_check(), or -EFAULT when memory is missing where VM says
+ * there is some.
  */
 int guest_load(struct vm *vm, const struct guest_image *img, const struct guest_platform *p,
 	       struct strbuf *why);

@@ -1,0 +1,314 @@
+/*
+ * RSDP, XSDT, FADT with FACS, MADT, and the DSDT that iasl made from dsdt.asl. The platform is not
+ * hardware-reduced ACPI: it has the fixed PM1 registers, and a reset register. It is always in ACPI
+ * mode (no SMI command).
+ */
+#include "guest/acpi.h"
+
+#include "core/vm.h"
+#include "dsdt.h"
+#include "guest/layout.h"
+#include "lib/assert.h"
+#include "lib/string.h"
+#include "lib/util.h"
+
+#define OEM_ID	     "SOCLE "
+#define OEM_TABLE_ID "SOCLEVM "
+#define CREATOR_ID   "SOCL"
+
+/* 5.2.6 */
+struct sdt_header {
+	char signature[4];
+	uint32_t length;
+	uint8_t revision;
+	uint8_t checksum;
+	char oem_id[6];
+	char oem_table_id[8];
+	uint32_t oem_revision;
+	char creator_id[4];
+	uint32_t creator_revision;
+} __attribute__((packed));
+_Static_assert(sizeof(struct sdt_header) == 36, "ACPI 5.2.6");
+
+/* 5.2.5.3 */
+struct rsdp {
+	char signature[8];
+	uint8_t checksum; /* of the first 20 bytes */
+	char oem_id[6];
+	uint8_t revision;
+	uint32_t rsdt;
+	uint32_t length;
+	uint64_t xsdt;
+	uint8_t extended_checksum;
+	uint8_t reserved[3];
+} __attribute__((packed));
+_Static_assert(sizeof(struct rsdp) == 36 && offsetof(struct rsdp, length) == 20, "ACPI 5.2.5.3");
+
+#define XSDT_ENTRIES 2
+
+struct xsdt {
+	struct sdt_header header;
+	uint64_t entries[XSDT_ENTRIES];
+} __attribute__((packed));
+
+/* 5.2.3.2: a register in port space. */
+struct gas {
+	uint8_t space, bit_width, bit_offset, access_size;
+	uint64_t address;
+} __attribute__((packed));
+_Static_assert(sizeof(struct gas) == 12, "ACPI 5.2.3.2");
+
+#define GAS_PORT 1
+
+/* 5.2.9, revision 6.0. Members that are not named stay 0: not there. */
+struct fadt {
+	struct sdt_header header;
+	uint32_t facs, dsdt;
+	uint8_t reserved0, pm_profile;
+	uint16_t sci_int;
+	uint32_t smi_cmd;
+	uint8_t acpi_enable, acpi_disable, s4bios_req, pstate_cnt;
+	uint32_t pm1a_evt, pm1b_evt, pm1a_cnt, pm1b_cnt, pm2_cnt, pm_tmr, gpe0, gpe1;
+	uint8_t pm1_evt_len, pm1_cnt_len, pm2_cnt_len, pm_tmr_len, gpe0_len, gpe1_len, gpe1_base;
+	uint8_t cst_cnt;
+	uint16_t c2_latency, c3_latency, flush_size, flush_stride;
+	uint8_t duty_offset, duty_width, day_alarm, month_alarm, century;
+	uint16_t iapc_boot_arch;
+	uint8_t reserved1;
+	uint32_t flags;
+	struct gas reset_reg;
+	uint8_t reset_value;
+	uint16_t arm_boot_arch;
+	uint8_t minor_revision;
+	uint64_t x_facs, x_dsdt;
+	struct gas x_pm1a_evt, x_pm1b_evt, x_pm1a_cnt, x_pm1b_cnt, x_pm2_cnt, x_pm_tmr, x_gpe0,
+		x_gpe1;
+	struct gas sleep_control, sleep_status;
+	char hypervisor_vendor[8];
+} __attribute__((packed));
+_Static_assert(sizeof(struct fadt) == 276, "ACPI 5.2.9");
+_Static_assert(offsetof(struct fadt, iapc_boot_arch) == 109, "ACPI 5.2.9");
+_Static_assert(offsetof(struct fadt, reset_reg) == 116, "ACPI 5.2.9");
+_Static_assert(offsetof(struct fadt, x_pm1a_evt) == 148, "ACPI 5.2.9");
+
+/* FADT.flags, 5.2.9: no fixed power or sleep button, and no RTC that could wake. */
+#define FADT_WBINVD	   BIT(0)
+#define FADT_PROC_C1	   BIT(2)
+#define FADT_PWR_BUTTON	   BIT(4)
+#define FADT_SLP_BUTTON	   BIT(5)
+#define FADT_FIX_RTC	   BIT(6)
+#define FADT_RESET_REG_SUP BIT(10)
+
+/*
+ * FADT.iapc_boot_arch, 5.2.9.3. The serial port is such a device; there is no 8042, so bit 1 is
+ * clear.
+ */
+#define BOOT_ARCH_LEGACY_DEVICES BIT(0)
+#define BOOT_ARCH_NO_VGA	 BIT(2)
+#define BOOT_ARCH_NO_CMOS_RTC	 BIT(5)
+
+/* No latency is that long: C2 and C3 do not exist (5.2.9). */
+#define NO_C2 101
+#define NO_C3 1001
+
+/* 5.2.10 */
+struct facs {
+	char signature[4];
+	uint32_t length;
+	uint32_t hardware_signature, waking_vector, global_lock, flags;
+	uint64_t x_waking_vector;
+	uint8_t version;
+	uint8_t reserved[31];
+} __attribute__((packed));
+_Static_assert(sizeof(struct facs) == 64, "ACPI 5.2.10");
+
+/* 5.2.12, with the structures that follow in this order. */
+struct madt_lapic {
+	uint8_t type, length, uid, apic_id;
+	uint32_t flags;
+} __attribute__((packed));
+
+struct madt_ioapic {
+	uint8_t type, length, id, reserved;
+	uint32_t address, gsi_base;
+} __attribute__((packed));
+
+struct madt_override {
+	uint8_t type, length, bus, source;
+	uint32_t gsi;
+	uint16_t flags;
+} __attribute__((packed));
+
+struct madt_nmi {
+	uint8_t type, length, uid;
+	uint16_t flags;
+	uint8_t lint;
+} __attribute__((packed));
+
+struct madt {
+	struct sdt_header header;
+	uint32_t lapic_address, flags;
+	struct madt_ioapic ioapic;
+	struct madt_override sci;
+	struct madt_nmi nmi;
+	struct madt_lapic lapic[VM_MAX_VCPUS];
+} __attribute__((packed));
+_Static_assert(sizeof(struct madt_lapic) == 8 && sizeof(struct madt_ioapic) == 12 &&
+		       sizeof(struct madt_override) == 10 && sizeof(struct madt_nmi) == 6,
+	       "ACPI 5.2.12.2 to 5.2.12.7");
+_Static_assert(VM_MAX_VCPUS <= 255, "APIC IDs from 255 on need entries of type 9");
+
+#define MADT_ENABLED	1
+#define MADT_HIGH_LEVEL 0xd /* active high, level-triggered: MPS INTI flags */
+#define MADT_ALL_CPUS	0xff
+
+#define LAPIC_ADDRESS 0xfee00000u
+
+/* Where the next table goes. */
+struct tables {
+	struct writer *w;
+	uint64_t next;
+};
+
+static uint8_t checksum(const void *data, size_t len)
+{
+	const uint8_t *p = data;
+	uint8_t sum = 0;
+
+	while (len--)
+		sum = (uint8_t)(sum + *p++);
+	return (uint8_t)-sum;
+}
+
+static uint64_t place(struct tables *t, const void *data, size_t len, unsigned int alignment)
+{
+	uint64_t at = ALIGN_UP(t->next, alignment);
+
+	t->next = at + len;
+	assert(t->next <= LAYOUT_HIGH_RAM);
+	put_bytes(t->w, at, data, len);
+	return at;
+}
+
+/* Fills in the header of a table with LEN bytes, and writes it. */
+static uint64_t place_sdt(struct tables *t, struct sdt_header *h, const char *signature,
+			  uint8_t revision, size_t len)
+{
+	memcpy(h->signature, signature, sizeof(h->signature));
+	memcpy(h->oem_id, OEM_ID, sizeof(h->oem_id));
+	memcpy(h->oem_table_id, OEM_TABLE_ID, sizeof(h->oem_table_id));
+	memcpy(h->creator_id, CREATOR_ID, sizeof(h->creator_id));
+	h->length = (uint32_t)len;
+	h->revision = revision;
+	h->oem_revision = 1;
+	h->creator_revision = 1;
+	h->checksum = 0;
+	h->checksum = checksum(h, len);
+	return place(t, h, len, 16);
+}
+
+static struct gas port(uint16_t address, uint8_t bits, uint8_t access_size)
+{
+	return (struct gas){.space = GAS_PORT,
+			    .bit_width = bits,
+			    .access_size = access_size,
+			    .address = address};
+}
+
+static uint64_t place_facs(struct tables *t)
+{
+	struct facs facs = {.signature = "FACS", .length = sizeof(facs), .version = 2};
+
+	return place(t, &facs, sizeof(facs), 64);
+}
+
+static uint16_t boot_arch(const struct guest_platform *p)
+{
+	uint64_t arch = BOOT_ARCH_LEGACY_DEVICES | BOOT_ARCH_NO_VGA;
+
+	if (!p->rtc)
+		arch |= BOOT_ARCH_NO_CMOS_RTC;
+	return (uint16_t)arch;
+}
+
+static uint64_t place_fadt(struct tables *t, const struct guest_platform *p, uint64_t facs,
+			   uint64_t dsdt)
+{
+	struct fadt f = {
+		.facs = (uint32_t)facs, /* and not in x_facs: only one may be set */
+		.dsdt = (uint32_t)dsdt,
+		.sci_int = p->sci_gsi,
+		.pm1a_evt = p->pm1_event,
+		.pm1a_cnt = p->pm1_control,
+		.pm_tmr = p->pm_timer,
+		.pm1_evt_len = 4,
+		.pm1_cnt_len = 2,
+		.pm_tmr_len = 4,
+		.c2_latency = NO_C2,
+		.c3_latency = NO_C3,
+		.iapc_boot_arch = boot_arch(p),
+		.flags = FADT_WBINVD | FADT_PROC_C1 | FADT_PWR_BUTTON | FADT_SLP_BUTTON |
+			 FADT_FIX_RTC | FADT_RESET_REG_SUP,
+		.reset_reg = port(p->reset_port, 8, 1),
+		.reset_value = p->reset_value,
+		.x_dsdt = dsdt,
+		.x_pm1a_evt = port(p->pm1_event, 32, 2),
+		.x_pm1a_cnt = port(p->pm1_control, 16, 2),
+		.x_pm_tmr = port(p->pm_timer, 32, 3),
+		.hypervisor_vendor = "SOCLE",
+	};
+
+	return place_sdt(t, &f.header, "FACP", 6, sizeof(f));
+}
+
+/* No PCAT_COMPAT in the flags: there is no pair of 8259s. */
+static uint64_t place_madt(struct tables *t, const struct guest_platform *p, unsigned int vcpus)
+{
+	struct madt m = {
+		.lapic_address = LAPIC_ADDRESS,
+		.ioapic = {.type = 1,
+			   .length = sizeof(m.ioapic),
+			   .id = p->ioapic_id,
+			   .address = p->ioapic_address},
+		.sci = {.type = 2,
+			.length = sizeof(m.sci),
+			.source = p->sci_gsi,
+			.gsi = p->sci_gsi,
+			.flags = MADT_HIGH_LEVEL},
+		.nmi = {.type = 4, .length = sizeof(m.nmi), .uid = MADT_ALL_CPUS, .lint = 1},
+	};
+
+	assert(vcpus <= VM_MAX_VCPUS);
+	for (unsigned int i = 0; i < vcpus; i++)
+		m.lapic[i] = (struct madt_lapic){.length = sizeof(m.lapic[i]),
+						 .uid = (uint8_t)i,
+						 .apic_id = (uint8_t)i,
+						 .flags = MADT_ENABLED};
+	return place_sdt(t, &m.header, "APIC", 5,
+			 offsetof(struct madt, lapic) + vcpus * sizeof(m.lapic[0]));
+}
+
+static void put_rsdp(struct writer *w, uint64_t at, uint64_t xsdt)
+{
+	struct rsdp r = {.revision = 2, .length = sizeof(r), .xsdt = xsdt};
+
+	memcpy(r.signature, "RSD PTR ", sizeof(r.signature));
+	memcpy(r.oem_id, OEM_ID, sizeof(r.oem_id));
+	r.checksum = checksum(&r, offsetof(struct rsdp, length));
+	r.extended_checksum = checksum(&r, sizeof(r));
+	put_bytes(w, at, &r, sizeof(r));
+}
+
+uint64_t guest_acpi_write(struct writer *w, const struct guest_platform *p, unsigned int vcpus)
+{
+	struct tables t = {.w = w, .next = LAYOUT_ACPI + sizeof(struct rsdp)};
+	struct xsdt xsdt = {0};
+	uint64_t facs, dsdt;
+
+	facs = place_facs(&t);
+	dsdt = place(&t, dsdt_aml, sizeof(dsdt_aml), 16);
+	xsdt.entries[0] = place_fadt(&t, p, facs, dsdt);
+	xsdt.entries[1] = place_madt(&t, p, vcpus);
+	put_rsdp(w, LAYOUT_ACPI, place_sdt(&t, &xsdt.header, "XSDT", 1, sizeof(xsdt)));
+	return LAYOUT_ACPI;
+}

@@ -1,0 +1,51 @@
+/*
+ * What lies where in a guest's memory when it starts. Below 1 MiB:
+ *
+ *	1000h	GDT				protected-mode entries
+ *	2000h	boot_params			Linux
+ *	7c00h	the image			flat16, up to the reserved part
+ *	10000h	page tables, 6 pages		64-bit entries
+ *	20000h	command line			Linux
+ *	80000h	stack, growing down from 90000h	flat32, flat64, Linux
+ *	9fc00h	reserved up to A0000h, where a PC has its EBDA
+ *	e0000h	ACPI tables, reserved up to 100000h
+ */
+#ifndef GUEST_LAYOUT_H
+#define GUEST_LAYOUT_H
+
+#include <stdint.h>
+
+#include "core/gmem.h"
+#include "lib/util.h"
+
+#define LAYOUT_GDT	   0x1000u
+#define LAYOUT_BOOT_PARAMS 0x2000u
+#define LAYOUT_FLAT16	   0x7c00u
+#define LAYOUT_PAGE_TABLES 0x10000u
+#define LAYOUT_CMDLINE	   0x20000u
+#define LAYOUT_CMDLINE_END 0x80000u
+#define LAYOUT_STACK_TOP   0x90000u
+#define LAYOUT_LOW_RAM_END 0x9fc00u
+#define LAYOUT_VIDEO	   0xa0000u
+#define LAYOUT_ACPI	   0xe0000u
+#define LAYOUT_HIGH_RAM	   0x100000u
+#define LAYOUT_FLAT32	   0x100000u
+#define LAYOUT_FLAT64	   0x200000u
+
+/* The least memory that a VM has (config/ counts in pieces of 2 MiB): all of the above fits. */
+#define LAYOUT_MIN_MEMORY MIB(2)
+
+/* Where a VM's memory ends, below 4 GiB and above (4 GiB: there is none above). */
+struct guest_ram {
+	uint64_t low_end, high_end;
+};
+
+/* That of a VM with MEMORY bytes, which are less than 2^63. */
+static inline struct guest_ram guest_ram_of(uint64_t memory)
+{
+	uint64_t low = MIN(memory, (uint64_t)GMEM_LOW_END);
+
+	return (struct guest_ram){.low_end = low, .high_end = GIB(4) + memory - low};
+}
+
+#endif
