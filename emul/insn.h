@@ -70,6 +70,7 @@ enum insn_op {
 	OP_MOVZX,
 	OP_MOVSX,
 	OP_MOVBE,
+	OP_MOVNTI,
 	OP_CMOV,
 	OP_SETCC,
 	OP_XCHG,

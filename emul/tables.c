@@ -1,0 +1,235 @@
+#include "emul/tables.h"
+
+#include "emul/insn.h"
+#include "lib/util.h"
+
+/* clang-format off */
+#define __ IMM_NONE
+#define XX ATTR_NONE
+#define B_ IMM_8
+#define Z_ IMM_Z
+#define V_ IMM_V
+#define J_ IMM_J
+#define O_ IMM_OFFSET
+#define M_ ATTR_MODRM
+#define MB (ATTR_MODRM | IMM_8)
+#define MZ (ATTR_MODRM | IMM_Z)
+#define R_ (ATTR_MODRM | ATTR_REG_ONLY)
+#define N_ ATTR_NOT_64
+#define NB (ATTR_NOT_64 | IMM_8)
+#define NM (ATTR_NOT_64 | ATTR_MODRM)
+#define NF (ATTR_NOT_64 | IMM_FAR)
+#define W_ IMM_16
+#define E_ IMM_16_8
+
+/* SDM vol. 2D table A-2. Group 3 (F6, F7) has an immediate for TEST only, which decode.c adds. */
+const uint8_t insn_attr_one_byte[256] = {
+	/* 00 */ M_, M_, M_, M_, B_, Z_, N_, N_, M_, M_, M_, M_, B_, Z_, N_, XX,
+	/* 10 */ M_, M_, M_, M_, B_, Z_, N_, N_, M_, M_, M_, M_, B_, Z_, N_, N_,
+	/* 20 */ M_, M_, M_, M_, B_, Z_, XX, N_, M_, M_, M_, M_, B_, Z_, XX, N_,
+	/* 30 */ M_, M_, M_, M_, B_, Z_, XX, N_, M_, M_, M_, M_, B_, Z_, XX, N_,
+	/* 40 */ __, __, __, __, __, __, __, __, __, __, __, __, __, __, __, __,
+	/* 50 */ __, __, __, __, __, __, __, __, __, __, __, __, __, __, __, __,
+	/* 60 */ N_, N_, NM, M_, XX, XX, XX, XX, Z_, MZ, B_, MB, __, __, __, __,
+	/* 70 */ B_, B_, B_, B_, B_, B_, B_, B_, B_, B_, B_, B_, B_, B_, B_, B_,
+	/* 80 */ MB, MZ, MB | N_, MB, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_,
+	/* 90 */ __, __, __, __, __, __, __, __, __, __, NF, __, __, __, __, __,
+	/* a0 */ O_, O_, O_, O_, __, __, __, __, B_, Z_, __, __, __, __, __, __,
+	/* b0 */ B_, B_, B_, B_, B_, B_, B_, B_, V_, V_, V_, V_, V_, V_, V_, V_,
+	/* c0 */ MB, MB, W_, __, NM, NM, MB, MZ, E_, __, W_, __, __, B_, N_, __,
+	/* d0 */ M_, M_, M_, M_, NB, NB, N_, __, M_, M_, M_, M_, M_, M_, M_, M_,
+	/* e0 */ B_, B_, B_, B_, B_, B_, B_, B_, J_, J_, NF, B_, __, __, __, __,
+	/* f0 */ XX, __, XX, XX, __, __, M_, M_, __, __, __, __, __, __, M_, M_,
+};
+
+/*
+ * SDM vol. 2D table A-3, and AMD's 0F 0F. The maps 0F 38 and 0F 3A are uniform and need no table.
+ */
+const uint8_t insn_attr_0f[256] = {
+	/* 00 */ M_, M_, M_, M_, XX, __, __, __, __, __, XX, __, XX, M_, __, MB,
+	/* 10 */ M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_,
+	/* 20 */ R_, R_, R_, R_, XX, XX, XX, XX, M_, M_, M_, M_, M_, M_, M_, M_,
+	/* 30 */ __, __, __, __, __, __, XX, __, XX, XX, XX, XX, XX, XX, XX, XX,
+	/* 40 */ M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_,
+	/* 50 */ M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_,
+	/* 60 */ M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_,
+	/* 70 */ MB, MB, MB, MB, M_, M_, M_, __, M_, M_, M_, M_, M_, M_, M_, M_,
+	/* 80 */ J_, J_, J_, J_, J_, J_, J_, J_, J_, J_, J_, J_, J_, J_, J_, J_,
+	/* 90 */ M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_,
+	/* a0 */ __, __, __, M_, MB, M_, M_, M_, __, __, __, M_, MB, M_, M_, M_,
+	/* b0 */ M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, MB, M_, M_, M_, M_, M_,
+	/* c0 */ M_, M_, MB, M_, MB, MB, MB, M_, __, __, __, __, __, __, __, __,
+	/* d0 */ M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_,
+	/* e0 */ M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_,
+	/* f0 */ M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_,
+};
+/* clang-format on */
+
+#define RM   OPND_RM
+#define REG  OPND_REG
+#define IMM  OPND_IMM
+#define LOCK ROW_LOCK
+
+/* A group: one opcode whose ModRM reg field selects the instruction (SDM vol. 2D table A-6). */
+enum {
+	OP_GROUP = 0x80, /* added to the number below, it stands for an insn_op */
+	GROUP_1 = 0,
+	GROUP_1A,
+	GROUP_2,
+	GROUP_3,
+	GROUP_4,
+	GROUP_5,
+	GROUP_8,
+	GROUP_9,
+	GROUP_11,
+	GROUP_COUNT
+};
+
+_Static_assert((int)OP_COUNT <= (int)OP_GROUP,
+	       "an instruction's number must differ from a group's");
+
+static const struct insn_row groups[GROUP_COUNT][8] = {
+	[GROUP_1] = {{OP_ADD, RM, IMM, LOCK},
+		     {OP_OR, RM, IMM, LOCK},
+		     {OP_ADC, RM, IMM, LOCK},
+		     {OP_SBB, RM, IMM, LOCK},
+		     {OP_AND, RM, IMM, LOCK},
+		     {OP_SUB, RM, IMM, LOCK},
+		     {OP_XOR, RM, IMM, LOCK},
+		     {OP_CMP, RM, IMM, 0}},
+	[GROUP_1A] = {{OP_POP, RM, 0, ROW_STACK}},
+	/* The count is the opcode's. */
+	[GROUP_2] = {{OP_ROL, RM, 0, 0},
+		     {OP_ROR, RM, 0, 0},
+		     {OP_RCL, RM, 0, 0},
+		     {OP_RCR, RM, 0, 0},
+		     {OP_SHL, RM, 0, 0},
+		     {OP_SHR, RM, 0, 0},
+		     {OP_SAL, RM, 0, 0},
+		     {OP_SAR, RM, 0, 0}},
+	[GROUP_3] = {{OP_TEST, RM, IMM, 0},
+		     {OP_TEST, RM, IMM, 0},
+		     {OP_NOT, RM, 0, LOCK},
+		     {OP_NEG, RM, 0, LOCK}},
+	[GROUP_4] = {{OP_INC, RM, 0, LOCK}, {OP_DEC, RM, 0, LOCK}},
+	[GROUP_5] =
+		{{OP_INC, RM, 0, LOCK}, {OP_DEC, RM, 0, LOCK}, [6] = {OP_PUSH, 0, RM, ROW_STACK}},
+	[GROUP_8] = {[4] = {OP_BT, RM, IMM, 0},
+		     {OP_BTS, RM, IMM, LOCK},
+		     {OP_BTR, RM, IMM, LOCK},
+		     {OP_BTC, RM, IMM, LOCK}},
+	[GROUP_9] = {[1] = {OP_CMPXCHG8B, RM, 0, LOCK | ROW_MEM_ONLY}},
+	[GROUP_11] = {{OP_MOV, RM, IMM, 0}},
+};
+
+#define GROUP(n, src, flags)                  \
+	{                                     \
+		OP_GROUP | (n), 0, src, flags \
+	}
+#define ALU(opcode, op, lock)                                                                      \
+	[opcode] = {op, RM, REG, ROW_BYTE | (lock)}, {op, RM, REG, lock}, {op, REG, RM, ROW_BYTE}, \
+	{                                                                                          \
+		op, REG, RM, 0                                                                     \
+	}
+
+/* Instructions with a memory operand; those that never have one would only make the table long. */
+static const struct insn_row rows_one_byte[256] = {
+	ALU(0x00, OP_ADD, LOCK),
+	ALU(0x08, OP_OR, LOCK),
+	ALU(0x10, OP_ADC, LOCK),
+	ALU(0x18, OP_SBB, LOCK),
+	ALU(0x20, OP_AND, LOCK),
+	ALU(0x28, OP_SUB, LOCK),
+	ALU(0x30, OP_XOR, LOCK),
+	ALU(0x38, OP_CMP, 0),
+	[0x63] = {OP_MOVSX, REG, RM, ROW_SRC_32}, /* MOVSXD; ARPL outside 64-bit mode */
+	[0x6c] = {OP_INS, 0, 0, ROW_BYTE},
+	[0x6d] = {OP_INS, 0, 0, 0},
+	[0x6e] = {OP_OUTS, 0, 0, ROW_BYTE},
+	[0x6f] = {OP_OUTS, 0, 0, 0},
+	[0x80] = GROUP(GROUP_1, IMM, ROW_BYTE),
+	[0x81] = GROUP(GROUP_1, IMM, 0),
+	[0x82] = GROUP(GROUP_1, IMM, ROW_BYTE),
+	[0x83] = GROUP(GROUP_1, IMM, 0),
+	[0x84] = {OP_TEST, RM, REG, ROW_BYTE},
+	[0x85] = {OP_TEST, RM, REG, 0},
+	[0x86] = {OP_XCHG, RM, REG, ROW_BYTE | LOCK},
+	[0x87] = {OP_XCHG, RM, REG, LOCK},
+	[0x88] = {OP_MOV, RM, REG, ROW_BYTE},
+	[0x89] = {OP_MOV, RM, REG, 0},
+	[0x8a] = {OP_MOV, REG, RM, ROW_BYTE},
+	[0x8b] = {OP_MOV, REG, RM, 0},
+	[0x8c] = {OP_MOV, RM, OPND_SREG, 0},
+	[0x8f] = GROUP(GROUP_1A, 0, 0),
+	[0xa0] = {OP_MOV, OPND_ACC, RM, ROW_BYTE},
+	[0xa1] = {OP_MOV, OPND_ACC, RM, 0},
+	[0xa2] = {OP_MOV, RM, OPND_ACC, ROW_BYTE},
+	[0xa3] = {OP_MOV, RM, OPND_ACC, 0},
+	[0xa4] = {OP_MOVS, 0, 0, ROW_BYTE},
+	[0xa5] = {OP_MOVS, 0, 0, 0},
+	[0xa6] = {OP_CMPS, 0, 0, ROW_BYTE},
+	[0xa7] = {OP_CMPS, 0, 0, 0},
+	[0xaa] = {OP_STOS, 0, 0, ROW_BYTE},
+	[0xab] = {OP_STOS, 0, 0, 0},
+	[0xac] = {OP_LODS, 0, 0, ROW_BYTE},
+	[0xad] = {OP_LODS, 0, 0, 0},
+	[0xae] = {OP_SCAS, 0, 0, ROW_BYTE},
+	[0xaf] = {OP_SCAS, 0, 0, 0},
+	[0xc0] = GROUP(GROUP_2, IMM, ROW_BYTE),
+	[0xc1] = GROUP(GROUP_2, IMM, 0),
+	[0xc6] = GROUP(GROUP_11, 0, ROW_BYTE),
+	[0xc7] = GROUP(GROUP_11, 0, 0),
+	[0xd0] = GROUP(GROUP_2, OPND_ONE, ROW_BYTE),
+	[0xd1] = GROUP(GROUP_2, OPND_ONE, 0),
+	[0xd2] = GROUP(GROUP_2, OPND_CL, ROW_BYTE),
+	[0xd3] = GROUP(GROUP_2, OPND_CL, 0),
+	[0xf6] = GROUP(GROUP_3, 0, ROW_BYTE),
+	[0xf7] = GROUP(GROUP_3, 0, 0),
+	[0xfe] = GROUP(GROUP_4, 0, ROW_BYTE),
+	[0xff] = GROUP(GROUP_5, 0, 0),
+};
+
+static const struct insn_row rows_0f[256] = {
+	[0x40 ... 0x4f] = {OP_CMOV, REG, RM, 0},
+	[0x90 ... 0x9f] = {OP_SETCC, RM, 0, ROW_BYTE},
+	[0xa3] = {OP_BT, RM, REG, 0},
+	[0xab] = {OP_BTS, RM, REG, LOCK},
+	[0xb0] = {OP_CMPXCHG, RM, REG, ROW_BYTE | LOCK},
+	[0xb1] = {OP_CMPXCHG, RM, REG, LOCK},
+	[0xb3] = {OP_BTR, RM, REG, LOCK},
+	[0xb6] = {OP_MOVZX, REG, RM, ROW_SRC_8},
+	[0xb7] = {OP_MOVZX, REG, RM, ROW_SRC_16},
+	[0xba] = GROUP(GROUP_8, 0, 0),
+	[0xbb] = {OP_BTC, RM, REG, LOCK},
+	[0xbe] = {OP_MOVSX, REG, RM, ROW_SRC_8},
+	[0xbf] = {OP_MOVSX, REG, RM, ROW_SRC_16},
+	[0xc0] = {OP_XADD, RM, REG, ROW_BYTE | LOCK},
+	[0xc1] = {OP_XADD, RM, REG, LOCK},
+	[0xc3] = {OP_MOVNTI, RM, REG, ROW_MEM_ONLY | ROW_NO_PREFIX},
+	[0xc7] = GROUP(GROUP_9, 0, 0),
+};
+
+static const struct insn_row rows_0f38[256] = {
+	[0xf0] = {OP_MOVBE, REG, RM, ROW_MEM_ONLY | ROW_NO_PREFIX},
+	[0xf1] = {OP_MOVBE, RM, REG, ROW_MEM_ONLY | ROW_NO_PREFIX},
+};
+
+static const struct insn_row *const maps[] = {rows_one_byte, rows_0f, rows_0f38};
+
+struct insn_row insn_row(unsigned int map, uint8_t opcode, unsigned int reg)
+{
+	struct insn_row row = {0};
+	const struct insn_row *member;
+
+	if (map < ARRAY_SIZE(maps))
+		row = maps[map][opcode];
+	if (!(row.op & OP_GROUP))
+		return row;
+	member = &groups[row.op & ~OP_GROUP][reg];
+	return (struct insn_row){
+		.op = member->op,
+		.dst = member->dst,
+		.src = row.src ? row.src : member->src,
+		.flags = row.flags | member->flags,
+	};
+}
