@@ -1,6 +1,7 @@
 /*
- * Invariants of the hypervisor itself, never of a guest's behaviour: a failed one ends in panic() in the hypervisor and in
- * abort() on the build machine (lib/ does not know which; whoever links provides assert_failed()).
+ * Invariants of the hypervisor itself, never of a guest's behaviour: a failed one ends in panic()
+ * in the hypervisor and in abort() on the build machine (lib/ does not know which; whoever links
+ * provides assert_failed()).
  */
 #ifndef LIB_ASSERT_H
 #define LIB_ASSERT_H

@@ -1,6 +1,8 @@
 /*
- * Formatted output to a callback. Understands %d %i %u %x %X %c %s %p %% with flags '-', '0', '#', a width, a precision
- * for %s (numbers or '*'), and the length modifiers hh, h, l, ll, z. An unknown conversion is printed as it stands.
+ * Formatted output to a callback. Understands %d %i %u %x %X %c %s %p %% with flags '-', '0', '#',
+ * a width and a precision (numbers or '*'), and the length modifiers hh, h, l, ll, z, all as C11
+ * 7.21.6.1 has them. An unknown conversion is printed as it stands and takes no argument. %p is 0x
+ * and hexadecimal digits; a NULL for %s is "(null)".
  */
 #ifndef LIB_FMT_H
 #define LIB_FMT_H

@@ -1,6 +1,7 @@
 /*
- * A ticket lock. It does not touch the interrupt flag: the hypervisor runs with interrupts off except while a core
- * idles, so no interrupt handler can find a lock held by the core it interrupts. NMI handlers take no locks.
+ * A ticket lock. It does not touch the interrupt flag: the hypervisor runs with interrupts off
+ * except while a core idles, so no interrupt handler can find a lock held by the core it
+ * interrupts. NMI handlers take no locks.
  */
 #ifndef LIB_SPINLOCK_H
 #define LIB_SPINLOCK_H
@@ -9,7 +10,7 @@
 #include <stdint.h>
 
 struct spinlock {
-	uint32_t next;  /* ticket that the next caller takes */
+	uint32_t next;	/* ticket that the next caller takes */
 	uint32_t owner; /* ticket that holds the lock */
 };
 

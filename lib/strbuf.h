@@ -1,4 +1,7 @@
-/* Text built in a buffer of fixed size; what does not fit is left out and `cut` says so. Always zero-terminated. */
+/*
+ * Text built in a buffer of fixed size; what does not fit is left out and `cut` says so. Always
+ * zero-terminated.
+ */
 #ifndef LIB_STRBUF_H
 #define LIB_STRBUF_H
 

@@ -1,6 +1,6 @@
 /*
- * The memory and string functions of C11 7.24 that Socle uses. The hypervisor links lib/string.c; programs for the build
- * machine link the C library's, which have the same names and meanings.
+ * The memory and string functions of C11 7.24 that Socle uses. The hypervisor links lib/string.c;
+ * programs for the build machine link the C library's, which have the same names and meanings.
  */
 #ifndef LIB_STRING_H
 #define LIB_STRING_H
