@@ -1,6 +1,7 @@
 /*
- * socle.cfg: what the file says, as plain structs. The parser is pure C without a global and also runs on the build
- * machine (build/socle-config); efi/ reads the file, parses it here and applies the path rules to what it names.
+ * socle.cfg: what the file says, as plain structs. The parser is pure C without a global and also
+ * runs on the build machine (build/socle-config); efi/ reads the file, parses it here and applies
+ * the path rules to what it names.
  *
  *	config_parse()	grammar, keys, values; needs only the text
  *	config_check()	the parsed file against a machine
@@ -20,14 +21,17 @@
 /* Longest NAME of a [vm NAME] section, without its terminating zero. */
 #define CONFIG_VM_NAME_MAX 31
 
-/* A place in the file. Both count from 1; columns count characters, not bytes. {0, 0}: nowhere (the key is absent). */
+/*
+ * A place in the file. Both count from 1; columns count characters, not bytes. {0, 0}: nowhere (the
+ * key is absent).
+ */
 struct config_pos {
 	uint32_t line;
 	uint32_t column;
 };
 
 enum config_console_kind {
-	CONFIG_CONSOLE_COM, /* address: 1 to 4 for com1 to com4 */
+	CONFIG_CONSOLE_COM,  /* address: 1 to 4 for com1 to com4 */
 	CONFIG_CONSOLE_PORT, /* address: first I/O port of a 16550 */
 	CONFIG_CONSOLE_MMIO, /* address: physical address of a 16550 with byte registers */
 	CONFIG_CONSOLE_SCREEN,
@@ -46,7 +50,7 @@ enum config_on_panic { CONFIG_PANIC_HALT, CONFIG_PANIC_REBOOT };
 struct config_socle {
 	struct config_pos section; /* nowhere when the file has no [socle] */
 	struct config_console *consoles;
-	size_t console_count; /* 0: the file says nothing: what the firmware's tables name, else com1 */
+	size_t console_count; /* 0: no key; what the firmware's tables name, else com1 */
 	enum log_level log;
 	uint8_t escape; /* the character, 0x1d for ^] */
 	enum config_on_panic on_panic;
@@ -54,7 +58,10 @@ struct config_socle {
 	uint32_t slice_us;
 };
 
-/* What `kernel` holds. AUTO: the file has no `kind`; the content decides, and it is LINUX when that says nothing. */
+/*
+ * What `kernel` holds. AUTO: the file has no `kind`; the content decides, and it is LINUX when that
+ * says nothing.
+ */
 enum config_kind {
 	CONFIG_KIND_AUTO,
 	CONFIG_KIND_LINUX,
@@ -72,7 +79,7 @@ enum config_platform { CONFIG_PLATFORM_PC, CONFIG_PLATFORM_MINIMAL };
 
 enum config_vm_console {
 	CONFIG_VM_CONSOLE_SHARED, /* with Socle's own log and the other VMs */
-	CONFIG_VM_CONSOLE_COM2, /* a port of its own */
+	CONFIG_VM_CONSOLE_COM2,	  /* a port of its own */
 	CONFIG_VM_CONSOLE_COM3,
 	CONFIG_VM_CONSOLE_COM4,
 	CONFIG_VM_CONSOLE_NONE,
@@ -117,17 +124,20 @@ enum config_vm_key {
 	CONFIG_VM_KEY_COUNT
 };
 
-/* [vm NAME]. Text is UTF-8 without control characters other than tabs, zero-terminated, of any length. */
+/*
+ * [vm NAME]. Text is UTF-8 without control characters other than tabs, zero-terminated, of any
+ * length.
+ */
 struct config_vm {
 	char name[CONFIG_VM_NAME_MAX + 1];
-	struct config_pos section; /* of NAME */
+	struct config_pos section;		    /* of NAME */
 	struct config_pos pos[CONFIG_VM_KEY_COUNT]; /* of each key's value */
 
 	uint64_t memory; /* bytes, a multiple of 2 MiB */
 	uint32_t vcpus;
 	bool has_cpus; /* the file names processors: cpus. Else any of the machine's */
 	struct config_cpu_range *cpus; /* in the file's order, none twice */
-	size_t cpus_count; /* of ranges */
+	size_t cpus_count;	       /* of ranges */
 
 	enum config_kind kind;
 	const char *kernel; /* paths as written: '/' or '\', absolute or relative */
@@ -144,7 +154,7 @@ struct config_vm {
 
 	enum config_platform platform;
 	enum config_vm_console console;
-	uint16_t debug_exit; /* I/O port; 0: none */
+	uint16_t debug_exit;	/* I/O port; 0: none */
 	uint16_t debug_console; /* I/O port; 0: none */
 	bool hpet;
 	bool com2;
@@ -160,37 +170,41 @@ struct config {
 };
 
 /*
- * Where the parsed file lives: alloc() gives SIZE bytes (some hundred for each VM, and the length of each text), aligned
- * for any type, contents undefined, or NULL when there are none. Nothing is given back singly: the caller drops all of
- * it at once.
+ * Where the parsed file lives: alloc() gives SIZE bytes (some hundred for each VM, and the length
+ * of each text), aligned for any type, contents undefined, or NULL when there are none. Nothing is
+ * given back singly: the caller drops all of it at once.
  */
 struct config_memory {
 	void *(*alloc)(void *ctx, size_t size);
 	void *ctx;
 };
 
-/* Takes one error: TEXT says what is wrong, without place and line end, and lives for the call only. */
+/*
+ * Takes one error: TEXT says what is wrong, without place and line end, and lives for the call
+ * only.
+ */
 typedef void config_report(void *ctx, struct config_pos pos, const char *text);
 
 /*
- * Parses SIZE bytes of TEXT, which need no terminating zero, into *OUT. FILE is only for messages and is kept, not
- * copied; everything else in *OUT is in MEMORY. Returns the number of errors, each of which went to REPORT once. With
- * any, *OUT still holds what was understood, safe to read: absent or wrong keys have their defaults, and no such VM
- * may be started.
+ * Parses SIZE bytes of TEXT, which need no terminating zero, into *OUT. FILE is only for messages
+ * and is kept, not copied; everything else in *OUT is in MEMORY. Returns the number of errors, each
+ * of which went to REPORT once. With any, *OUT still holds what was understood, safe to read:
+ * absent or wrong keys have their defaults, and no such VM may be started.
  */
 size_t config_parse(struct config *out, const char *file, const char *text, size_t size,
 		    const struct config_memory *memory, config_report *report, void *report_ctx);
 
 /* The machine that a file is checked against. */
 struct config_machine {
-	uint32_t cpus; /* processors that can run guests; 0: not known, checks nothing of them */
-	uint64_t memory_mib; /* memory that guests can have, MiB; 0: not known, checks nothing of it */
+	uint32_t cpus;	     /* that can run guests; 0: not known, checks nothing of them */
+	uint64_t memory_mib; /* that guests can have; 0: not known, checks nothing of it */
 };
 
 /*
- * Checks what only the machine can tell: more vCPUs than processors, processors that are not there, VMs that cannot all
- * have a processor for each vCPU (see config_place()), more memory than there is. Takes room from MEMORY for the time of
- * the call. Returns the number of errors, as config_parse(). May follow a parse that had errors; absent keys are skipped.
+ * Checks what only the machine can tell: more vCPUs than processors, processors that are not there,
+ * VMs that cannot all have a processor for each vCPU (see config_place()), more memory than there
+ * is. Takes room from MEMORY for the time of the call. Returns the number of errors, as
+ * config_parse(). May follow a parse that had errors; absent keys are skipped.
  */
 size_t config_check(const struct config *config, const struct config_machine *machine,
 		    const struct config_memory *memory, config_report *report, void *report_ctx);
@@ -199,13 +213,12 @@ size_t config_check(const struct config *config, const struct config_machine *ma
 #define CONFIG_NO_VM UINT32_MAX
 
 /*
- * Gives each vCPU of every VM that has `autostart` a processor of its own out of CPUS, one that its `cpus` allows, the
- * lowest numbers first. OWNER and SCRATCH have CPUS elements; OWNER[c] becomes the index of processor c's VM, or
- * CONFIG_NO_VM. Finds a way whenever there is one. Returns how many VMs got all they ask for; those that did not have
- * fewer processors in OWNER than vCPUs.
+ * Gives each vCPU of every VM that has `autostart` a processor of its own out of CPUS, one that its
+ * `cpus` allows, the lowest numbers first. OWNER and SCRATCH have CPUS elements; OWNER[c] becomes
+ * the index of processor c's VM, or CONFIG_NO_VM. Finds a way whenever there is one. Returns how
+ * many VMs got all they ask for; those that did not have fewer processors in OWNER than vCPUs.
  */
-size_t config_place(const struct config *config, uint32_t cpus, uint32_t *owner,
-		    uint32_t *scratch);
+size_t config_place(const struct config *config, uint32_t cpus, uint32_t *owner, uint32_t *scratch);
 
 /* The one printed form of an error, without line end: "socle: error: FILE:LINE:COLUMN: TEXT". */
 void config_print_error(fmt_put *put, void *put_ctx, const char *file, struct config_pos pos,
