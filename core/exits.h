@@ -6,6 +6,7 @@
 #define CORE_EXITS_H
 
 #include "core/vm.h"
+#include "emul/insn.h"
 
 enum act {
 	ACT_NEXT, /* done: skip the instruction, go on */
@@ -30,5 +31,11 @@ enum act exit_hypercall(struct vcpu *v);
 unsigned int exit_insn_len(struct vcpu *v);
 /* Its bytes, for the back ends' and core/'s decoding; returns their number, 0 with a fault queued. */
 unsigned int exit_fetch(struct vcpu *v, uint8_t buf[15]);
+
+/* Decodes the instruction at the guest's RIP into *INSN. False: it could not be, and a fault is queued. */
+bool exit_decode(struct vcpu *v, uint8_t buf[INSN_MAX], struct insn *insn);
+
+/* Reads INSN's 16-bit memory operand. False: a fault is queued. */
+bool exit_read_operand(struct vcpu *v, const struct insn *insn, uint16_t *value);
 
 #endif

@@ -13,9 +13,7 @@
 
 #include "arch/x86/apic.h"
 #include "arch/x86/msr.h"
-
-struct vm;
-struct vcpu;
+#include "core/vm.h"
 
 /* Register offsets and IA32_APIC_BASE's bits are those of the physical one. */
 enum {
@@ -77,9 +75,22 @@ void lapic_accept(struct vcpu *v, uint8_t vector);
 /* End of interrupt without v->vid, or EXIT_EOI's vector with it (v->vid: ISR is already clear). */
 void lapic_eoi(struct vcpu *v);
 void lapic_eoi_exit(struct vcpu *v, uint8_t vector);
+/* The task priority register, as CR8 has it in bits 7:4. */
+static inline uint8_t lapic_tpr(const struct vcpu *v)
+{
+	return v->apic_page[APIC_TPR];
+}
+
+static inline void lapic_set_tpr(struct vcpu *v, uint8_t tpr)
+{
+	v->apic_page[APIC_TPR] = tpr;
+}
+
 /* Would V in HLT wake for an interrupt? Call after lapic_sync(). */
 bool lapic_has_deliverable(struct vcpu *v);
 /* Does LINT0/SVR let an ExtINT from the 8259 through? */
 bool lapic_accepts_extint(const struct vcpu *v);
+/* An edge on pin LINT0 or LINT1 (0, 1). From any core. */
+void lapic_lint(struct vcpu *v, unsigned int pin);
 
 #endif

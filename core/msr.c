@@ -197,9 +197,11 @@ static uint64_t *state_field(struct vcpu *v, uint32_t index, int *rule)
 
 static int read_state(struct vcpu *v, uint32_t index, uint64_t *value)
 {
-	int rule;
+	int rule = ANY;
 	const uint64_t *field = state_field(v, index, &rule);
 
+	if (!field)
+		return -EPERM;
 	hv->get_state(v, ST_MSRS);
 	*value = *field;
 	return 0;
@@ -207,11 +209,11 @@ static int read_state(struct vcpu *v, uint32_t index, uint64_t *value)
 
 static int write_state(struct vcpu *v, uint32_t index, uint64_t value)
 {
-	int rule;
+	int rule = ANY;
 	uint64_t *field = state_field(v, index, &rule);
 
 	hv->get_state(v, ST_MSRS | ST_CRS);
-	if ((rule == CANONICAL && !walk_canonical(value, v->st.cr4)) ||
+	if (!field || (rule == CANONICAL && !walk_canonical(value, v->st.cr4)) ||
 	    (rule == LOW32 && value >> 32) || (rule == PAT && !pat_valid(value)))
 		return -EPERM;
 	*field = value;

@@ -24,8 +24,19 @@ void sched_kick(struct vcpu *v);
 /* Has V's core nothing else to run? */
 bool sched_alone(const struct vcpu *v);
 /*
- * Is V the current vCPU of the calling core? Else its state may only be touched after sched_load(). Own core.
+ * Makes V current on its core: its page tables, FPU state, and hv->load(); whichever was current is put first. No more than
+ * a comparison when it is current already. On V's core.
  */
 void sched_load(struct vcpu *v);
+/* Saves V's state off the core, if it is current: another core may load it then. On V's core. */
+void sched_unload(struct vcpu *v);
+/* May V, current on its core, stay, or has its time slice ended with others waiting? */
+bool sched_may_stay(struct vcpu *v);
+/* Host TSC at which the core must be back at the latest for its other vCPUs; ~0: never. V is current. */
+uint64_t sched_deadline(struct vcpu *v);
+/* From now on until sched_attentive(false), sched_kick() interrupts this core. */
+void sched_attentive(bool on);
+/* Every core looks at what there is to do. From any core. */
+void sched_wake_all(void);
 
 #endif

@@ -4,6 +4,7 @@
 #include "arch/x86/cpu.h"
 #include "core/cpuid.h"
 #include "core/msr.h"
+#include "core/vm.h"
 #include "lib/string.h"
 
 static const struct vcpu_seg reset_data = {.attr = 0x93, .limit = 0xffff};

@@ -89,7 +89,6 @@ struct vcpu {
 	void *hv;             /* the back end's own part */
 
 	uint32_t requests;    /* any core */
-	uint32_t in_guest;    /* any core reads: from the last look at requests to the exit's handling */
 	struct vm *vm;
 	struct pcpu *cpu;     /* the core whose queue it is in; constant while the VM runs */
 	struct vcpu *next_on_cpu; /* that queue: core/sched.c */
@@ -98,6 +97,7 @@ struct vcpu {
 
 	struct vcpu_state st;
 	uint32_t st_valid;    /* groups of st that equal the hardware's; the back end clears it at each exit */
+	bool nmi_pending;
 	struct hv_event pending;    /* an exception, or an event to deliver again, before the next instruction */
 	uint32_t exception_intercepts;
 	uint64_t tsc_offset, tsc_adjust;
@@ -117,6 +117,8 @@ struct vcpu {
 	uint64_t timer_deadline; /* host TSC at which the APIC timer fires next; 0: not armed */
 	uint64_t timer_period;   /* in host TSC; 0: one shot */
 	uint64_t timer_start;    /* host TSC at which the current count began */
+	uint8_t timer_mode, timer_shift; /* in force: LVT timer mode (bits 18:17), log2 of the divider */
+	uint32_t apic_errors;    /* any core: ESR bits since ESR was last written */
 
 	/* kvmclock (core/pvclock.c). */
 	uint64_t pvclock_gpa;    /* MSR value, bit 0: enabled */
@@ -196,6 +198,7 @@ struct vm {
 	char end_why[160];
 	uint32_t running_vcpus;       /* any core: not yet parked */
 	uint32_t crashes;             /* restarts after crashes in a row */
+	uint64_t start_at;            /* host TSC before which REQ_START waits */
 };
 
 /* Sets REQ bits of V and gets it out of the guest, or its core out of idling. From any core. */

@@ -1,0 +1,391 @@
+/* A handler for every reason; each returns what becomes of the instruction. */
+#include "core/exit.h"
+
+#include "arch/x86/cpu.h"
+#include "core/cpuid.h"
+#include "core/cr.h"
+#include "core/exits.h"
+#include "core/gmem.h"
+#include "core/lapic.h"
+#include "core/lifecycle.h"
+#include "core/mmio.h"
+#include "core/vm.h"
+#include "lib/assert.h"
+#include "lib/log.h"
+#include "lib/strbuf.h"
+
+typedef enum act exit_handler(struct vcpu *v, struct hv_exit *x);
+
+static unsigned int cpl(struct vcpu *v)
+{
+	hv->get_state(v, ST_SEGS);
+	return SEG_ATTR_DPL(v->st.seg[SEG_SS].attr);
+}
+
+static enum act gp(struct vcpu *v)
+{
+	vcpu_gp(v);
+	return ACT_STAY;
+}
+
+static enum act on_nothing(struct vcpu *v, struct hv_exit *x)
+{
+	(void)v;
+	(void)x;
+	return ACT_STAY;
+}
+
+static enum act on_host_irq(struct vcpu *v, struct hv_exit *x)
+{
+	(void)v;
+	(void)x;
+	cpu_irq_window();
+	return ACT_STAY;
+}
+
+static enum act on_exception(struct vcpu *v, struct hv_exit *x)
+{
+	/* Intercepted to bound its delivery (#AC, #DB) or to look at it; the guest gets what it caused. */
+	if (x->event.vector == EXC_MC)
+		return ACT_STAY;
+	vcpu_exception(v, x->event.vector, x->event.has_error, x->event.error);
+	return ACT_STAY;
+}
+
+static enum act on_triple(struct vcpu *v, struct hv_exit *x)
+{
+	(void)x;
+	vcpu_crash(v, "triple fault");
+	return ACT_STAY;
+}
+
+static enum act on_init(struct vcpu *v, struct hv_exit *x)
+{
+	(void)x;
+	log_warn("cpu took an INIT that nobody sent, while in vm %s; ignored", v->vm->name);
+	return ACT_STAY;
+}
+
+static enum act on_cpuid(struct vcpu *v, struct hv_exit *x)
+{
+	(void)x;
+	return exit_cpuid(v);
+}
+
+static enum act on_hlt(struct vcpu *v, struct hv_exit *x)
+{
+	(void)x;
+	v->activity = VCPU_HALTED;
+	return ACT_NEXT;
+}
+
+static enum act on_pause(struct vcpu *v, struct hv_exit *x)
+{
+	(void)x;
+	v->slice_end = 0;
+	return ACT_NEXT;
+}
+
+/* MONITOR and MWAIT are hidden; MWAIT as #UD is what CPUID promises (SDM vol. 2B MWAIT). */
+static enum act on_ud(struct vcpu *v, struct hv_exit *x)
+{
+	(void)x;
+	vcpu_ud(v);
+	return ACT_STAY;
+}
+
+static enum act on_hypercall(struct vcpu *v, struct hv_exit *x)
+{
+	(void)x;
+	return exit_hypercall(v);
+}
+
+static enum act on_pio(struct vcpu *v, struct hv_exit *x)
+{
+	unsigned int len = 0;
+	enum act act;
+
+	if (!x->pio.string)
+		return exit_pio(v, x->pio.port, x->pio.in, x->pio.size);
+	act = mmio_emulate(v, &len);
+	x->insn_len = (uint8_t)len;
+	return act;
+}
+
+/* The GPR operand of MOV CR or MOV DR: ModRM.rm; the register is ModRM.reg (SDM vol. 2B MOV). */
+static bool decode_cr(struct vcpu *v, struct hv_exit *x)
+{
+	uint8_t buf[INSN_MAX];
+	struct insn insn;
+
+	if (!exit_decode(v, buf, &insn))
+		return false;
+	x->insn_len = insn.length;
+	x->cr.gpr = insn.rm;
+	x->cr.decode = false;
+	if (insn.opcode == 0x06) {
+		x->cr.clts = true;
+		x->cr.write = true;
+		x->cr.reg = 0;
+		return true;
+	}
+	if (insn.opcode != 0x01)
+		return true;
+	/* LMSW: a register here, since a memory operand would need an access of its own. */
+	x->cr.lmsw = true;
+	x->cr.write = true;
+	x->cr.reg = 0;
+	if (insn.mem)
+		return exit_read_operand(v, &insn, &x->cr.source);
+	x->cr.source = (uint16_t)v->gpr[insn.rm];
+	return true;
+}
+
+/* LMSW writes PE, MP, EM and TS, and cannot clear PE (SDM vol. 2A LMSW). */
+static uint64_t lmsw_value(uint64_t cr0, uint16_t source)
+{
+	return (cr0 & ~0xeull) | (source & 0xf);
+}
+
+static int cr_write(struct vcpu *v, const struct hv_exit *x)
+{
+	uint64_t value = v->gpr[x->cr.gpr];
+
+	switch (x->cr.reg) {
+	case 0:
+		hv->get_state(v, ST_CRS);
+		if (x->cr.clts)
+			value = v->st.cr0 & ~CR0_TS;
+		if (x->cr.lmsw)
+			value = lmsw_value(v->st.cr0, x->cr.source);
+		return cr0_write(v, value);
+	case 3:
+		return cr3_write(v, value);
+	case 4:
+		return cr4_write(v, value);
+	case 8:
+		if (value & ~0xfull)
+			return -1;
+		lapic_set_tpr(v, (uint8_t)(value << 4));
+		return 0;
+	default:
+		return -1;
+	}
+}
+
+static uint64_t cr_read(struct vcpu *v, uint8_t reg)
+{
+	hv->get_state(v, ST_CRS);
+	switch (reg) {
+	case 0:
+		return v->st.cr0;
+	case 3:
+		return v->st.cr3;
+	case 4:
+		return v->st.cr4;
+	default:
+		return lapic_tpr(v) >> 4;
+	}
+}
+
+static enum act on_cr(struct vcpu *v, struct hv_exit *x)
+{
+	if (x->cr.decode && !decode_cr(v, x))
+		return ACT_STAY;
+	hv->get_state(v, ST_RIP); /* RSP may be the operand */
+	if (!x->cr.write) {
+		v->gpr[x->cr.gpr] = cr_read(v, x->cr.reg);
+		if (x->cr.gpr == RSP)
+			hv->set_state(v, ST_RIP);
+		return ACT_NEXT;
+	}
+	return cr_write(v, x) ? gp(v) : ACT_NEXT;
+}
+
+/* Debug registers are the guest's own; this exit is only taken where TRAP_DR asks for it. */
+static enum act on_dr(struct vcpu *v, struct hv_exit *x)
+{
+	uint64_t *regs[8];
+
+	if (x->dr.decode && !decode_cr(v, x))
+		return ACT_STAY;
+	hv->get_state(v, ST_DRS | ST_RIP);
+	for (int i = 0; i < 4; i++)
+		regs[i] = &v->st.dr[i];
+	regs[4] = regs[6] = &v->st.dr6;
+	regs[5] = regs[7] = &v->st.dr7;
+	if (!x->dr.write) {
+		v->gpr[x->dr.gpr] = *regs[x->dr.reg];
+		hv->set_state(v, ST_RIP);
+		return ACT_NEXT;
+	}
+	/* The upper halves of DR6 and DR7 must be 0 (SDM vol. 3B 18.2.6). */
+	if (x->dr.reg >= 4 && v->gpr[x->dr.gpr] >> 32)
+		return gp(v);
+	*regs[x->dr.reg] = v->gpr[x->dr.gpr];
+	v->st.dr6 = (v->st.dr6 & 0xe00full) | DR6_INIT;
+	v->st.dr7 = (v->st.dr7 & ~0xd000ull) | DR7_INIT;
+	hv->set_state(v, ST_DRS);
+	return ACT_NEXT;
+}
+
+static enum act on_msr(struct vcpu *v, struct hv_exit *x)
+{
+	return x->msr.write ? exit_wrmsr(v) : exit_rdmsr(v);
+}
+
+static enum act on_xsetbv(struct vcpu *v, struct hv_exit *x)
+{
+	uint64_t value = v->gpr[RDX] << 32 | (uint32_t)v->gpr[RAX];
+
+	(void)x;
+	if (cpl(v) != 0 || xcr0_write(v, (uint32_t)v->gpr[RCX], value))
+		return gp(v);
+	return ACT_NEXT;
+}
+
+/* INVD would lose what neighbours have written: a guest's becomes WBINVD's effect on its own, which is none. */
+static enum act on_cache(struct vcpu *v, struct hv_exit *x)
+{
+	(void)x;
+	return cpl(v) ? gp(v) : ACT_NEXT;
+}
+
+/* No counters (CPUID 0Ah): every index is invalid. */
+static enum act on_rdpmc(struct vcpu *v, struct hv_exit *x)
+{
+	(void)x;
+	return gp(v);
+}
+
+static enum act emulate(struct vcpu *v, struct hv_exit *x)
+{
+	unsigned int len = 0;
+	enum act act;
+
+	/* All RAM is mapped: what delivered the event uses a stack or table that is no memory. */
+	if (x->vectoring.valid) {
+		vcpu_crash(v, "an event's delivery touches an address that is no memory");
+		return ACT_STAY;
+	}
+	act = mmio_emulate(v, &len);
+	x->insn_len = (uint8_t)len;
+	return act;
+}
+
+static enum act on_npf(struct vcpu *v, struct hv_exit *x)
+{
+	uint32_t error = PF_P | PF_RSVD | (x->npf.write ? PF_W : 0) | (x->npf.fetch ? PF_I : 0);
+
+	/* Page tables outside RAM read as all ones, which has reserved bits set. */
+	if (x->npf.table_walk && x->npf.gla_valid && !gmem_is_ram(v->vm, x->npf.gpa)) {
+		vcpu_page_fault(v, x->npf.gla, error | (cpl(v) == 3 ? PF_U : 0));
+		return ACT_STAY;
+	}
+	if (x->npf.fetch) {
+		vcpu_crash(v, "code is fetched from an address that is no memory");
+		return ACT_STAY;
+	}
+	return emulate(v, x);
+}
+
+static enum act on_apic(struct vcpu *v, struct hv_exit *x)
+{
+	if (!x->apic.completed)
+		return emulate(v, x);
+	lapic_written(v, x->apic.offset);
+	return ACT_STAY;
+}
+
+static enum act on_eoi(struct vcpu *v, struct hv_exit *x)
+{
+	lapic_eoi_exit(v, x->eoi.vector);
+	return ACT_STAY;
+}
+
+static enum act on_task_switch(struct vcpu *v, struct hv_exit *x)
+{
+	(void)x;
+	vcpu_crash(v, "a hardware task switch, which this version of Socle does not do");
+	return ACT_STAY;
+}
+
+static enum act on_misconfig(struct vcpu *v, struct hv_exit *x)
+{
+	(void)x;
+	vcpu_crash(v, "nested page tables are misconfigured, a defect of Socle's");
+	return ACT_STAY;
+}
+
+static enum act on_entry_failed(struct vcpu *v, struct hv_exit *x)
+{
+	(void)x;
+	vcpu_crash(v, "VM entry failed");
+	return ACT_STAY;
+}
+
+static enum act on_unknown(struct vcpu *v, struct hv_exit *x)
+{
+	char text[64];
+	struct strbuf sb;
+
+	sb_init(&sb, text, sizeof(text));
+	sb_printf(&sb, "an exit that Socle does not know (reason %d)", x->reason);
+	vcpu_crash(v, text);
+	return ACT_STAY;
+}
+
+static exit_handler *const handlers[EXIT_COUNT] = {
+	[EXIT_NONE] = on_nothing,
+	[EXIT_HOST_IRQ] = on_host_irq,
+	[EXIT_NMI] = on_nothing,
+	[EXIT_EXCEPTION] = on_exception,
+	[EXIT_MACHINE_CHECK] = on_nothing,
+	[EXIT_TRIPLE] = on_triple,
+	[EXIT_INIT] = on_init,
+	[EXIT_SIPI] = on_nothing,
+	[EXIT_INTR_WINDOW] = on_nothing,
+	[EXIT_NMI_WINDOW] = on_nothing,
+	[EXIT_DEADLINE] = on_nothing,
+	[EXIT_CPUID] = on_cpuid,
+	[EXIT_HLT] = on_hlt,
+	[EXIT_PAUSE] = on_pause,
+	[EXIT_MONITOR] = on_ud,
+	[EXIT_MWAIT] = on_ud,
+	[EXIT_HYPERCALL] = on_hypercall,
+	[EXIT_PIO] = on_pio,
+	[EXIT_CR] = on_cr,
+	[EXIT_DR] = on_dr,
+	[EXIT_MSR] = on_msr,
+	[EXIT_XSETBV] = on_xsetbv,
+	[EXIT_INVD] = on_cache,
+	[EXIT_WBINVD] = on_cache,
+	[EXIT_RDPMC] = on_rdpmc,
+	[EXIT_INVLPG] = on_unknown,
+	[EXIT_TASK_SWITCH] = on_task_switch,
+	[EXIT_NPF] = on_npf,
+	[EXIT_NPT_MISCONFIG] = on_misconfig,
+	[EXIT_APIC] = on_apic,
+	[EXIT_EOI] = on_eoi,
+	[EXIT_TPR] = on_nothing,
+	[EXIT_NOTIFY] = on_nothing,
+	[EXIT_UD] = on_ud,
+	[EXIT_ENTRY_FAILED] = on_entry_failed,
+	[EXIT_UNKNOWN] = on_unknown,
+};
+
+void exit_dispatch(struct vcpu *v, struct hv_exit *x)
+{
+	unsigned int len = 0;
+
+	assert(x->reason < EXIT_COUNT);
+	v->exits[x->reason]++;
+	/* What the exit cut short comes again; a fault met on the way joins it (SDM vol. 3A table 6-5). */
+	if (x->vectoring.valid)
+		v->pending = x->vectoring;
+	if (handlers[x->reason](v, x) == ACT_STAY)
+		return;
+	len = x->insn_len ? x->insn_len : exit_insn_len(v);
+	if (len)
+		hv->skip_insn(v, len);
+}

@@ -1,0 +1,209 @@
+/* See core/lifecycle.h. */
+#include "core/lifecycle.h"
+
+#include "arch/x86/fpu.h"
+#include "arch/x86/percpu.h"
+#include "arch/x86/tsc.h"
+#include "core/cr.h"
+#include "core/cpuid.h"
+#include "core/gmem.h"
+#include "core/lapic.h"
+#include "core/sched.h"
+#include "core/vcpu.h"
+#include "core/vm.h"
+#include "lib/assert.h"
+#include "lib/log.h"
+#include "lib/strbuf.h"
+#include "lib/string.h"
+
+/* A guest that crashes again and again is left alone after so many restarts in a row. */
+#define CRASH_LIMIT 5u
+/* A run of this length makes the next crash the first one again. */
+#define CRASH_FORGET_NS 60000000000ull
+
+static uint32_t alive;
+
+void vm_register(struct vm *vm)
+{
+	(void)vm;
+	alive++;
+}
+
+void vm_start(struct vm *vm)
+{
+	vcpu_request(vm->vcpu[0], REQ_START);
+}
+
+bool lifecycle_all_ended(void)
+{
+	return __atomic_load_n(&alive, __ATOMIC_ACQUIRE) == 0;
+}
+
+void vm_end(struct vm *vm, enum vm_end end, const char *why)
+{
+	uint32_t none = VM_END_NONE;
+	size_t n = strnlen(why ? why : "", sizeof(vm->end_why) - 1);
+
+	if (!__atomic_compare_exchange_n(&vm->end, &none, end, false, __ATOMIC_ACQ_REL,
+					 __ATOMIC_ACQUIRE))
+		return;
+	memcpy(vm->end_why, why ? why : "", n);
+	vm->end_why[n] = '\0';
+	__atomic_store_n(&vm->state, VM_ENDING, __ATOMIC_RELEASE);
+	for (unsigned int i = 0; i < vm->vcpu_count; i++)
+		vcpu_request(vm->vcpu[i], REQ_STOP);
+}
+
+static void log_lines(const char *text)
+{
+	while (*text) {
+		const char *end = strchr(text, '\n');
+		size_t n = end ? (size_t)(end - text) : strlen(text);
+
+		log_raw(LOG_ERROR, "%.*s", (int)n, text);
+		text += n + (end ? 1 : 0);
+	}
+}
+
+void vcpu_crash(struct vcpu *v, const char *why)
+{
+	static struct spinlock lock;
+	static char text[16384]; /* guarded by lock; a dump is too long for a stack */
+	struct strbuf sb;
+
+	if (READ_ONCE(v->vm->end) != VM_END_NONE)
+		return;
+	spin_lock(&lock);
+	sb_init(&sb, text, sizeof(text));
+	hv->dump(v, &sb);
+	log_raw(LOG_ERROR, "vm %s: vcpu %u: %s", v->vm->name, v->id, why);
+	log_lines(text);
+	spin_unlock(&lock);
+	vm_end(v->vm, VM_END_CRASH, why);
+}
+
+static void reset_vcpu(struct vcpu *v)
+{
+	v->tsc_offset = 0 - v->vm->tsc_base;
+	v->exception_intercepts = 0;
+	v->timer_deadline = 0;
+	v->nmi_pending = false;
+	cr4_changed(v);
+	fpu_init_area(v->fpu, cpuid_xcr0_mask(v->vm));
+	sched_load(v);
+	hv->vcpu_reset(v);
+	v->st_valid = 0;
+	lapic_reset(v, false);
+	hv->set_tsc_offset(v, v->tsc_offset);
+}
+
+static void load_failed(struct vm *vm, const char *why)
+{
+	log_error("vm %s: cannot be loaded: %s", vm->name, why);
+	vm_end(vm, VM_END_CRASH, why);
+}
+
+/* Memory is zeroed here, where it is also zeroed for a restart: nothing of an earlier life is left. */
+static bool load_guest(struct vm *vm)
+{
+	char why[160];
+	struct strbuf sb;
+
+	sb_init(&sb, why, sizeof(why));
+	for (unsigned int i = 0; i < vm->ram_count; i++)
+		memset(vm->ram[i].hva, 0, vm->ram[i].size);
+	vm->hooks->reset_devices(vm);
+	if (vm->hooks->load(vm, &sb)) {
+		load_failed(vm, why);
+		return false;
+	}
+	return true;
+}
+
+static void start_boot_vcpu(struct vcpu *v)
+{
+	struct vm *vm = v->vm;
+
+	__atomic_store_n(&vm->running_vcpus, vm->vcpu_count, __ATOMIC_RELEASE);
+	vm->tsc_base = tsc_now();
+	__atomic_store_n(&vm->end, VM_END_NONE, __ATOMIC_RELEASE);
+	__atomic_store_n(&vm->state, VM_RUNNING, __ATOMIC_RELEASE);
+	/* Host page tables first: the guest's memory is in this VM's alone. */
+	sched_load(v);
+	vcpu_state_reset(v, false);
+	if (load_guest(vm)) {
+		for (unsigned int i = 0; i < vm->vcpu_count; i++)
+			log_info("vm %s: vcpu %u: on cpu %u", vm->name, i, vm->vcpu[i]->cpu->id);
+		log_info("vm %s: started", vm->name);
+	}
+	sched_unload(v);
+	reset_vcpu(v);
+	v->activity = VCPU_ACTIVE;
+	for (unsigned int i = 1; i < vm->vcpu_count; i++)
+		vcpu_request(vm->vcpu[i], REQ_START);
+}
+
+void lifecycle_start(struct vcpu *v)
+{
+	assert(v->activity == VCPU_PARKED);
+	if (v->id == 0) {
+		start_boot_vcpu(v);
+		return;
+	}
+	vcpu_state_reset(v, false);
+	reset_vcpu(v);
+	v->activity = VCPU_WAIT_SIPI;
+}
+
+static void ended(struct vm *vm)
+{
+	__atomic_store_n(&vm->state, VM_ENDED, __ATOMIC_RELEASE);
+	if (__atomic_sub_fetch(&alive, 1, __ATOMIC_ACQ_REL) == 0) {
+		log_info("all guests ended");
+		sched_wake_all();
+	}
+}
+
+static void restart_after_crash(struct vm *vm)
+{
+	uint64_t ran = tsc_now() - vm->tsc_base;
+
+	vm->crashes = tsc_to_ns(ran) > CRASH_FORGET_NS ? 1 : vm->crashes + 1;
+	if (vm->crashes > CRASH_LIMIT) {
+		log_error("vm %s: crashed %u times in a row: not started again", vm->name,
+			  vm->crashes);
+		ended(vm);
+		return;
+	}
+	/* 100 ms, doubled each time. */
+	vm->start_at = tsc_now() + tsc_from_ns(50000000ull << vm->crashes);
+	vm_start(vm);
+}
+
+void lifecycle_parked(struct vcpu *v)
+{
+	struct vm *vm = v->vm;
+
+	if (__atomic_sub_fetch(&vm->running_vcpus, 1, __ATOMIC_ACQ_REL))
+		return;
+	__atomic_store_n(&vm->state, VM_OFF, __ATOMIC_RELEASE);
+	switch (vm->end) {
+	case VM_END_REBOOT:
+		log_info("vm %s: rebooted", vm->name);
+		if (vm->on_reboot == VM_POLICY_RESTART)
+			vm_start(vm);
+		else
+			ended(vm);
+		break;
+	case VM_END_CRASH:
+		log_info("vm %s: crashed: %s", vm->name, vm->end_why);
+		if (vm->on_crash == VM_POLICY_RESTART)
+			restart_after_crash(vm);
+		else
+			ended(vm);
+		break;
+	default:
+		log_info("vm %s: shut down", vm->name);
+		ended(vm);
+	}
+}

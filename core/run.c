@@ -1,0 +1,147 @@
+/*
+ * See core/run.h. The order of what enters a guest is that of SDM vol. 3A 6.9: an event whose delivery was cut short or
+ * an exception, then NMI, then external interrupts.
+ */
+#include "core/run.h"
+
+#include "arch/x86/cpu.h"
+#include "arch/x86/tsc.h"
+#include "core/cr.h"
+#include "core/exit.h"
+#include "core/lapic.h"
+#include "core/lifecycle.h"
+#include "core/sched.h"
+#include "core/vcpu.h"
+#include "core/vm.h"
+
+static void take_init(struct vcpu *v)
+{
+	if (v->id == 0) {
+		/* The boot processor would start its firmware again. */
+		vm_end(v->vm, VM_END_REBOOT, "INIT of the boot processor");
+		return;
+	}
+	hv->get_state(v, ST_ALL);
+	vcpu_state_reset(v, true);
+	cr4_changed(v);
+	v->nmi_pending = false;
+	hv->vcpu_reset(v);
+	v->st_valid = 0;
+	lapic_reset(v, true);
+	hv->set_tsc_offset(v, v->tsc_offset);
+	v->activity = VCPU_WAIT_SIPI;
+}
+
+static void take_sipi(struct vcpu *v)
+{
+	if (v->activity != VCPU_WAIT_SIPI)
+		return;
+	vcpu_state_startup(v, v->sipi_vector);
+	hv->set_state(v, ST_RIP | ST_SEGS);
+	v->activity = VCPU_ACTIVE;
+}
+
+static void take_requests(struct vcpu *v)
+{
+	uint32_t req = __atomic_exchange_n(&v->requests, 0, __ATOMIC_SEQ_CST);
+
+	if (v->timer_deadline && tsc_now() >= v->timer_deadline) {
+		lapic_timer_expired(v);
+		req |= __atomic_exchange_n(&v->requests, 0, __ATOMIC_SEQ_CST);
+	}
+	/* A SIPI that came with its INIT is for the state after it. */
+	if (req & REQ_INIT)
+		take_init(v);
+	if (req & REQ_SIPI)
+		take_sipi(v);
+	if (req & REQ_NMI)
+		v->nmi_pending = true;
+	if (req & REQ_IRQ)
+		lapic_sync(v);
+}
+
+/* Does V, halted, wake? SDM vol. 2A HLT: an enabled interrupt, NMI, INIT; an event that is queued comes first. */
+static bool wakes(struct vcpu *v)
+{
+	if (v->pending.valid || v->nmi_pending)
+		return true;
+	if (!lapic_has_deliverable(v))
+		return false;
+	hv->get_state(v, ST_RIP);
+	return v->st.rflags & RFLAGS_IF;
+}
+
+/* The one event that enters the guest now. Returns whether there was one. */
+static bool inject_first(struct vcpu *v)
+{
+	struct hv_event ev = {.valid = true};
+	int vector;
+
+	if (v->pending.valid) {
+		ev = v->pending;
+		v->pending.valid = false;
+		hv->inject(v, &ev);
+		return true;
+	}
+	if (v->nmi_pending && hv->can_inject(v, EVENT_NMI)) {
+		v->nmi_pending = false;
+		ev.vector = EXC_NMI;
+		ev.type = EVENT_NMI;
+		hv->inject(v, &ev);
+		return true;
+	}
+	if (v->vid)
+		return false;
+	vector = lapic_next(v);
+	if (vector < 0 || !hv->can_inject(v, EVENT_INTR))
+		return false;
+	lapic_accept(v, (uint8_t)vector);
+	ev.vector = (uint8_t)vector;
+	ev.type = EVENT_INTR;
+	hv->inject(v, &ev);
+	return true;
+}
+
+static void prepare_events(struct vcpu *v)
+{
+	inject_first(v);
+	if (v->vid) {
+		hv->want_window(v, false, v->nmi_pending);
+		return;
+	}
+	hv->want_window(v, lapic_next(v) >= 0, v->nmi_pending);
+	hv->set_tpr_threshold(v, lapic_blocked_class(v));
+}
+
+/* All that comes before an entry. False: V leaves the core. */
+static bool prepare(struct vcpu *v)
+{
+	uint64_t deadline;
+
+	take_requests(v);
+	if (READ_ONCE(v->vm->state) != VM_RUNNING)
+		return false;
+	if (v->activity == VCPU_HALTED && wakes(v))
+		v->activity = VCPU_ACTIVE;
+	if (v->activity != VCPU_ACTIVE || !sched_may_stay(v))
+		return false;
+	prepare_events(v);
+	deadline = sched_deadline(v);
+	if (hv_caps.features & HV_F_DEADLINE)
+		hv->set_deadline(v, deadline);
+	return true;
+}
+
+void run_vcpu(struct vcpu *v)
+{
+	struct hv_exit x;
+
+	while (prepare(v)) {
+		/* From here on a request interrupts this core; one that came before is seen by run(). */
+		sched_attentive(true);
+		if (hv->run(v, &x))
+			x.reason = EXIT_ENTRY_FAILED;
+		sched_attentive(false);
+		exit_dispatch(v, &x);
+	}
+}
