@@ -21,7 +21,7 @@
 #define PT_R BIT(0)
 #define PT_W BIT(1)
 #define PT_X BIT(2)
-/* Host tables alone: user mode may; global. NPT sets U always (APM vol. 2 15.25.5), EPT has neither. */
+/* User mode may; global. Host tables alone: NPT sets U always (APM vol. 2 15.25.5). */
 #define PT_U BIT(3)
 #define PT_G BIT(4)
 
@@ -123,6 +123,12 @@ int pt_unmap(struct pt *pt, uint64_t va, uint64_t size);
 
 /* Whether VA is mapped; fills in *M if so. */
 bool pt_lookup(const struct pt *pt, uint64_t va, struct pt_mapping *m);
+
+/*
+ * Makes OUT a copy of SRC: other tables, the same mappings. OUT may then be changed and freed by
+ * itself. -ENOMEM: OUT has been freed again.
+ */
+int pt_clone(struct pt *out, const struct pt *src);
 
 /*
  * Frees every table; the pages that were mapped are not touched. No processor may be using the
