@@ -19,6 +19,7 @@
 enum cpu_state {
 	CPU_PRESENT,  /* known, not started */
 	CPU_STARTING, /* set by the core that starts it */
+	CPU_ENTERED,  /* set by itself: it has come, and sets itself up */
 	CPU_ONLINE,   /* set by itself, just before ap_main() */
 	CPU_FAILED    /* did not come in time: never to be used, its memory never to be freed */
 };
@@ -51,8 +52,8 @@ struct pcpu {
 	uint64_t stack_top; /* of the core's ordinary stack, 16-byte aligned */
 	uint64_t gdt[GDT_ENTRIES];
 	struct tss64 tss __attribute__((aligned(16)));
-	uint64_t timer_hz;  /* of the local APIC's timer where it has no TSC-deadline mode */
-	int64_t tsc_offset; /* of this core's TSC to the first core's, as tsc_check_sync() saw it */
+	/* Of this core's TSC to that of the first core, as tsc_check_sync() saw it. */
+	int64_t tsc_offset;
 	uint64_t irq_unexpected; /* interrupts that no handler was registered for */
 };
 
@@ -65,8 +66,7 @@ struct pcpu *this_cpu(void);
 /*
  * Allocates a struct pcpu with stacks for each of COUNT processors (APIC_IDS[i] becomes pcpus[i])
  * and registers the guard page below each stack with host_map_guard(). Called once on the first
- * core, after host_map_init(). -E2BIG: more than CPU_MAX, -ENOMEM, or what host_map_guard()
- * returns.
+ * core, after host_map_init(). -E2BIG: more than CPU_MAX; -ENOMEM.
  */
 int percpu_init(const uint32_t *apic_ids, unsigned int count);
 
