@@ -82,7 +82,8 @@ struct acpi_info {
 
 	bool has_spcr;
 	struct {
-		uint8_t interface_type; /* 0: 16550, 1: 16450 compatible, 0x12: 16550 described by the GAS */
+		/* 0: 16550, 1: 16450 compatible, 12h: 16550 described by the address */
+		uint8_t interface_type;
 		struct acpi_gas base;
 		uint8_t register_stride; /* bytes from one register to the next */
 		uint32_t gsi;		 /* of the I/O APIC; valid with HAS_GSI */

@@ -79,10 +79,7 @@ uint32_t apic_id(void);
 
 void apic_eoi(void);
 
-/*
- * A fixed, edge-triggered interrupt; NMI; INIT (assert, and the de-assert that old processors
- * want); SIPI to PAGE << 12.
- */
+/* A fixed, edge-triggered interrupt; NMI; INIT; SIPI, which starts the core at PAGE << 12. */
 void apic_send_ipi(uint32_t apic_id, uint8_t vector);
 void apic_send_nmi(uint32_t apic_id);
 void apic_send_init(uint32_t apic_id);

@@ -82,7 +82,7 @@
 #define MSR_IA32_INTERRUPT_SSP_TABLE_ADDR 0x6a8
 #define MSR_IA32_TSC_DEADLINE		  0x6e0
 #define MSR_IA32_X2APIC_FIRST		  0x800
-#define MSR_IA32_X2APIC(reg)		  (0x800 + ((reg) >> 4)) /* REG is the offset in the xAPIC's page */
+#define MSR_IA32_X2APIC(reg)		  (0x800 + ((reg) >> 4)) /* offset in xAPIC page */
 #define MSR_IA32_X2APIC_LAST		  0x8ff
 #define MSR_IA32_XSS			  0xda0
 #define MSR_IA32_EFER			  0xc0000080

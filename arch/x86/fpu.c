@@ -1,0 +1,150 @@
+#include "arch/x86/fpu.h"
+
+#include <stdbool.h>
+
+#include "arch/x86/cpu.h"
+#include "arch/x86/cpuid.h"
+#include "arch/x86/msr.h"
+#include "lib/string.h"
+
+/* The legacy region and the XSAVE header: SDM vol. 1 13.4.1, 13.4.2 */
+#define LEGACY_SIZE   512
+#define HEADER_SIZE   64
+#define FCW_OFFSET    0
+#define MXCSR_OFFSET  24
+#define XCOMP_OFFSET  520
+#define XCOMP_COMPACT BIT(63)
+#define FCW_INIT      0x37f
+#define MXCSR_INIT    0x1f80
+#define COMPONENTS    63
+
+static struct {
+	bool xsave, xsaves;
+	uint64_t xcr0, xss; /* what may be set */
+} fpu = {.xcr0 = XCR0_X87 | XCR0_SSE};
+
+void fpu_init(void)
+{
+	struct cpuid_regs main, one;
+
+	fpu.xsave = cpuid(1, 0).ecx & CPUID_1_ECX_XSAVE;
+	if (!fpu.xsave)
+		return;
+	main = cpuid(0xd, 0);
+	one = cpuid(0xd, 1);
+	fpu.xcr0 = (uint64_t)main.edx << 32 | main.eax;
+	fpu.xsaves = one.eax & CPUID_D_1_EAX_XSAVES;
+	fpu.xss = fpu.xsaves ? (uint64_t)one.edx << 32 | one.ecx : 0;
+}
+
+uint64_t fpu_supported_xcr0(void)
+{
+	return fpu.xcr0;
+}
+
+uint64_t fpu_supported_xss(void)
+{
+	return fpu.xss;
+}
+
+/*
+ * SDM vol. 1 13.4.3: in the compacted format the components follow each other, some aligned to 64
+ * bytes.
+ */
+static size_t compacted_size(uint64_t mask)
+{
+	size_t size = LEGACY_SIZE + HEADER_SIZE;
+
+	for (unsigned int i = 2; i < COMPONENTS; i++) {
+		struct cpuid_regs r;
+
+		if (!(mask & BIT(i)))
+			continue;
+		r = cpuid(0xd, i);
+		if (r.ecx & CPUID_D_N_ECX_ALIGN64)
+			size = ALIGN_UP(size, 64);
+		size += r.eax;
+	}
+	return size;
+}
+
+size_t fpu_standard_size(uint64_t mask)
+{
+	size_t size = LEGACY_SIZE + HEADER_SIZE;
+
+	for (unsigned int i = 2; i < COMPONENTS; i++) {
+		struct cpuid_regs r;
+
+		if (!(mask & BIT(i)))
+			continue;
+		r = cpuid(0xd, i);
+		size = MAX(size, (size_t)r.ebx + r.eax);
+	}
+	return size;
+}
+
+size_t fpu_size(uint64_t mask)
+{
+	if (!fpu.xsave)
+		return LEGACY_SIZE;
+	return fpu.xsaves ? compacted_size(mask) : fpu_standard_size(mask);
+}
+
+/* A header without a single component means "all in their initial state": SDM vol. 1 13.6. */
+void fpu_init_area(void *area, uint64_t mask)
+{
+	static const uint16_t fcw = FCW_INIT;
+	static const uint32_t mxcsr = MXCSR_INIT;
+	uint64_t xcomp = XCOMP_COMPACT | mask;
+	char *bytes = area;
+
+	memset(area, 0, fpu_size(mask));
+	memcpy(bytes + FCW_OFFSET, &fcw, sizeof(fcw));
+	memcpy(bytes + MXCSR_OFFSET, &mxcsr, sizeof(mxcsr));
+	if (fpu.xsaves)
+		memcpy(bytes + XCOMP_OFFSET, &xcomp, sizeof(xcomp));
+}
+
+static void clear_ts(void)
+{
+	if (read_cr0() & CR0_TS)
+		__asm__ volatile("clts" ::: "memory");
+}
+
+void fpu_save(void *area, uint64_t mask)
+{
+	uint32_t lo = (uint32_t)mask, hi = (uint32_t)(mask >> 32);
+
+	clear_ts();
+	if (fpu.xsaves)
+		__asm__ volatile("xsaves64 (%0)" ::"r"(area), "a"(lo), "d"(hi) : "memory");
+	else if (fpu.xsave)
+		__asm__ volatile("xsave64 (%0)" ::"r"(area), "a"(lo), "d"(hi) : "memory");
+	else
+		__asm__ volatile("fxsave64 (%0)" ::"r"(area) : "memory");
+}
+
+void fpu_restore(const void *area, uint64_t mask)
+{
+	uint32_t lo = (uint32_t)mask, hi = (uint32_t)(mask >> 32);
+
+	clear_ts();
+	if (fpu.xsaves)
+		__asm__ volatile("xrstors64 (%0)" ::"r"(area), "a"(lo), "d"(hi) : "memory");
+	else if (fpu.xsave)
+		__asm__ volatile("xrstor64 (%0)" ::"r"(area), "a"(lo), "d"(hi) : "memory");
+	else
+		__asm__ volatile("fxrstor64 (%0)" ::"r"(area) : "memory");
+}
+
+void fpu_set_xcr0(uint64_t value)
+{
+	if (fpu.xsave && xgetbv(0) != value)
+		xsetbv(0, value);
+}
+
+void fpu_set_xss(uint64_t value)
+{
+	if (fpu.xsaves && rdmsr(MSR_IA32_XSS) != value)
+		wrmsr(MSR_IA32_XSS, value);
+}
