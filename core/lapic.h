@@ -22,6 +22,9 @@ enum {
 	APIC_TIMER_DCR = APIC_TIMER_DIVIDE
 };
 
+/* The APIC timer counts at this rate before its divider, on every machine. */
+#define LAPIC_TIMER_HZ 1000000000u
+
 enum apic_delivery { APIC_FIXED, APIC_LOWEST, APIC_SMI, APIC_DM_RESERVED, APIC_NMI, APIC_INIT, APIC_STARTUP, APIC_EXTINT };
 
 /* A message to local APICs: from the ICR, an I/O APIC entry, or an MSI. */
@@ -61,8 +64,11 @@ void lapic_timer_expired(struct vcpu *v);
 
 /* Makes VECTOR pending on V. From any core. */
 void lapic_post(struct vcpu *v, uint8_t vector, bool level);
-/* Delivers MSG to the vCPUs it names; SRC is the sender for shorthands, NULL for devices. From any core. */
-void lapic_send(struct vm *vm, struct vcpu *src, const struct apic_msg *msg);
+/*
+ * Delivers MSG to the vCPUs it names; SRC is the sender for shorthands, NULL for devices. From any
+ * core. Returns whether any local APIC took it.
+ */
+bool lapic_send(struct vm *vm, struct vcpu *src, const struct apic_msg *msg);
 
 /* REQ_IRQ: moves posted[] into IRR and TMR of the page; with v->vid tells the back end. */
 void lapic_sync(struct vcpu *v);

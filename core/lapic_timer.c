@@ -1,0 +1,164 @@
+/* The local APIC's timer: SDM vol. 3A 11.5.4. */
+#include "arch/x86/tsc.h"
+#include "core/clock.h"
+#include "core/lapic_page.h"
+
+/*
+ * A guest with a period of a few nanoseconds would never execute an instruction between two of its
+ * own interrupts, each of which costs an exit.
+ */
+#define MIN_PERIOD_NS 20000
+
+/* The run loop arms its own clock by timer_deadline, so it has to look at the new one. */
+static void arm(struct vcpu *v, uint64_t host_tsc)
+{
+	v->timer_deadline = host_tsc;
+	vapic_attention(v);
+}
+
+static void stop(struct vcpu *v)
+{
+	v->tsc_deadline = 0;
+	if (v->timer_deadline)
+		arm(v, 0);
+}
+
+/* Host TSC ticks that COUNT takes to reach 0. */
+static uint64_t duration(const struct vcpu *v, uint32_t count)
+{
+	return MAX(mul_div((uint64_t)count << v->timer_shift, tsc_hz(), LAPIC_TIMER_HZ), 1);
+}
+
+/* One interrupt interval from the initial count. */
+static uint64_t period(const struct vcpu *v)
+{
+	uint64_t ticks = duration(v, vapic_get(v, APIC_TIMER_ICR));
+
+	return MAX(ticks, mul_div(MIN_PERIOD_NS, tsc_hz(), NS_PER_S));
+}
+
+static void start(struct vcpu *v, uint32_t count)
+{
+	v->timer_start = tsc_now();
+	v->timer_period = period(v);
+	arm(v, v->timer_start + duration(v, count));
+}
+
+/* Divide configuration: bits 3, 1 and 0; 000b is 2, 110b is 128, 111b is 1. */
+static uint8_t divider_shift(uint32_t divide)
+{
+	return (((divide & 3) | ((divide >> 1) & 4)) + 1) & 7;
+}
+
+void vapic_timer_reset(struct vcpu *v)
+{
+	stop(v);
+	v->timer_mode = TIMER_ONE_SHOT;
+	v->timer_shift = divider_shift(0);
+}
+
+void vapic_timer_write_lvt(struct vcpu *v, uint32_t lvt)
+{
+	uint8_t mode = LVT_TIMER_MODE(lvt);
+	uint8_t old = v->timer_mode;
+
+	v->timer_mode = mode;
+	/* One-shot and periodic share the count; any other change of mode disarms (11.5.4.1). */
+	if (mode != old && (mode >= TIMER_TSC_DEADLINE || old >= TIMER_TSC_DEADLINE)) {
+		vapic_put(v, APIC_TIMER_ICR, 0);
+		stop(v);
+	}
+}
+
+void vapic_timer_write_initial(struct vcpu *v, uint32_t count)
+{
+	/* Ignored in TSC-deadline mode, where both count registers read as 0. */
+	if (v->timer_mode >= TIMER_TSC_DEADLINE)
+		count = 0;
+	vapic_put(v, APIC_TIMER_ICR, count);
+	if (count)
+		start(v, count);
+	else if (v->timer_mode < TIMER_TSC_DEADLINE)
+		stop(v);
+}
+
+/* The count so far stays and goes on at the new rate. */
+void vapic_timer_write_divide(struct vcpu *v, uint32_t divide)
+{
+	uint32_t count = vapic_timer_count(v);
+
+	v->timer_shift = divider_shift(divide);
+	if (count)
+		start(v, count);
+}
+
+/* Host TSC ticks until the count is next 0. */
+static uint64_t remaining(const struct vcpu *v, uint64_t now)
+{
+	if (now < v->timer_deadline)
+		return v->timer_deadline - now;
+	if (v->timer_mode != TIMER_PERIODIC)
+		return 0;
+	return v->timer_period - (now - v->timer_deadline) % v->timer_period;
+}
+
+uint32_t vapic_timer_count(const struct vcpu *v)
+{
+	uint64_t ticks, clocks, count;
+
+	if (!v->timer_deadline || v->timer_mode >= TIMER_TSC_DEADLINE)
+		return 0;
+	ticks = remaining(v, tsc_now());
+	if (!ticks)
+		return 0;
+	clocks = mul_div(ticks, LAPIC_TIMER_HZ, tsc_hz());
+	/* Reads as 0 only when the interrupt is there. */
+	count = MAX((clocks + BIT(v->timer_shift) - 1) >> v->timer_shift, 1);
+	return (uint32_t)MIN(count, vapic_get(v, APIC_TIMER_ICR));
+}
+
+uint64_t lapic_deadline_read(const struct vcpu *v)
+{
+	return v->tsc_deadline;
+}
+
+void lapic_deadline_write(struct vcpu *v, uint64_t value)
+{
+	uint64_t now = tsc_now();
+	uint64_t ahead = value - (now + v->tsc_offset);
+
+	if (v->timer_mode != TIMER_TSC_DEADLINE)
+		return;
+	if (!value) {
+		stop(v);
+		return;
+	}
+	v->tsc_deadline = value;
+	if (value <= now + v->tsc_offset)
+		arm(v, now);
+	else
+		arm(v, ahead > ~0ULL - now ? ~0ULL : now + ahead);
+}
+
+void lapic_tsc_moved(struct vcpu *v, uint64_t delta)
+{
+	if (delta && v->tsc_deadline)
+		lapic_deadline_write(v, v->tsc_deadline);
+}
+
+void lapic_timer_expired(struct vcpu *v)
+{
+	uint64_t now = tsc_now();
+
+	if (!v->timer_deadline || now < v->timer_deadline)
+		return;
+	v->tsc_deadline = 0;
+	if (v->timer_mode == TIMER_PERIODIC) {
+		/* Periods that passed unseen are one interrupt, as IRR has one bit. */
+		v->timer_start = now - (now - v->timer_deadline) % v->timer_period;
+		arm(v, v->timer_start + v->timer_period);
+	} else {
+		arm(v, 0);
+	}
+	vapic_lvt_fire(v, APIC_LVT_TIMER);
+}
