@@ -1,0 +1,405 @@
+; kind = flat64: goes through what the platform offers a guest, one line for each piece: "platform64: NAME: ok" or
+; "FAILED". A piece whose interrupt never comes is the one after the last line.
+	bits 64
+	default rel
+	org 0x200000
+
+APIC		equ 0xfee00000		; its registers: SDM vol. 3A 11.4.1
+APIC_EOI	equ 0xb0
+APIC_SVR	equ 0xf0
+APIC_ICR	equ 0x300
+APIC_LVT_TIMER	equ 0x320
+APIC_LVT_LINT0	equ 0x350
+APIC_INIT_COUNT	equ 0x380
+APIC_CURRENT	equ 0x390
+APIC_DIVIDE	equ 0x3e0
+IOAPIC		equ 0xfec00000
+PM_TIMER	equ 0x608
+MSR_APIC_BASE	equ 0x1b
+MSR_DEADLINE	equ 0x6e0
+MSR_X2_EOI	equ 0x80b
+MSR_X2_TIMER	equ 0x832
+MSR_X2_SELF	equ 0x83f
+MSR_EFER	equ 0xc0000080
+UD		equ 6
+GP		equ 13
+V_PIT		equ 0x20
+V_TIMER		equ 0x40
+V_IPI		equ 0x41
+V_SERIAL	equ 0x42
+
+; Name what follows; DONE prints the verdict: ok if ZF is set.
+%macro PIECE 1
+	jmp	%%over
+%%name:	db %1, 0
+%%over:	lea	r15, [%%name]
+%endmacro
+
+%macro DONE 0
+	call	verdict
+%endmacro
+
+; The next instruction must fault with vector %1.
+%macro EXPECT_FAULT 2+
+	mov	byte [fault], 0xff
+	lea	rax, [%%after]
+	mov	[resume], rax
+	call	%%try
+	jmp	%%after
+%%try:	%2
+	ret
+%%after:
+	mov	rsp, [stack]
+	cmp	byte [fault], %1
+%endmacro
+
+; Sleep until interrupt %1 has come %2 times in all.
+%macro AWAIT 2
+%%more:	sti
+	hlt
+	cli
+	cmp	qword [counts + 8 * %1], %2
+	jb	%%more
+%endmacro
+
+start:
+	cli
+	cld
+	mov	[stack], rsp
+	lgdt	[gdt_pointer]
+	push	8
+	lea	rax, [.reloaded]
+	push	rax
+	retfq
+.reloaded:
+	mov	ax, 16
+	mov	ss, ax
+	mov	ds, ax
+	mov	es, ax
+	call	make_idt
+	mov	r13d, APIC
+	mov	r12d, IOAPIC
+
+PIECE "cpuid"
+	mov	eax, 1
+	cpuid
+	mov	[features], ecx
+	and	ecx, 1 << 31 | 1 << 5	; running under a hypervisor; VMX
+	cmp	ecx, 1 << 31
+DONE
+PIECE "paravirtual leaf"
+	mov	eax, 0x40000000
+	cpuid
+	sub	ebx, 'KVMK'
+	sub	ecx, 'VMKV'
+	or	ebx, ecx
+	sub	edx, 'M'
+	or	ebx, edx
+DONE
+PIECE "undefined instruction"
+	EXPECT_FAULT UD, ud2
+DONE
+PIECE "unknown MSR read"
+	mov	ecx, 0x00c0ffee
+	EXPECT_FAULT GP, rdmsr
+DONE
+PIECE "unknown MSR write"
+	mov	ecx, 0x00c0ffee
+	xor	edx, edx
+	EXPECT_FAULT GP, wrmsr
+DONE
+PIECE "CR4.VMXE"
+	mov	rbx, cr4
+	bts	rbx, 13
+	EXPECT_FAULT GP, mov cr4, rbx
+DONE
+PIECE "VMXON"
+	EXPECT_FAULT UD, vmxon [features]
+DONE
+PIECE "CR4 reads back"
+	mov	rax, cr4
+	bt	eax, 13
+	sbb	eax, eax
+	test	eax, eax
+DONE
+PIECE "EFER"
+	mov	ecx, MSR_EFER
+	rdmsr
+	and	eax, 1 << 12 | 1 << 10 | 1 << 8	; SVME, LMA, LME
+	cmp	eax, 1 << 10 | 1 << 8
+DONE
+PIECE "APIC base"
+	mov	ecx, MSR_APIC_BASE
+	rdmsr
+	cmp	eax, APIC | 1 << 11 | 1 << 8	; enabled, BSP, xAPIC mode
+DONE
+PIECE "absent port"
+	mov	dx, 0x1234
+	in	eax, dx
+	cmp	eax, 0xffffffff
+DONE
+PIECE "PM timer"
+	mov	dx, PM_TIMER
+	in	eax, dx
+	mov	ebx, eax
+.tick:
+	in	eax, dx
+	sub	eax, ebx
+	and	eax, 0xffffff
+	jz	.tick
+	cmp	eax, 0x400000		; it moved on, not back
+	sbb	eax, eax
+	cmp	eax, -1
+DONE
+PIECE "string output"
+	mov	dx, COM1 + 2
+	mov	al, 7			; FIFO on and empty
+	out	dx, al
+	call	drain
+	mov	dx, COM1
+	lea	rsi, [string]
+	mov	ecx, string_size
+	rep	outsb
+	test	ecx, ecx
+DONE
+PIECE "PIC and PIT"
+	lea	rsi, [pic_setup]
+	call	port_script
+	mov	dword [r13 + APIC_SVR], 0x1ff
+	mov	dword [r13 + APIC_LVT_LINT0], 0x700	; ExtINT
+	lea	rsi, [pit_setup]
+	call	port_script
+	AWAIT	V_PIT, 2
+	mov	al, 0xff
+	out	0x21, al
+	mov	dword [r13 + APIC_LVT_LINT0], 0x10000
+	cmp	eax, eax
+DONE
+PIECE "APIC timer, one-shot"
+	mov	dword [r13 + APIC_DIVIDE], 0xb	; by 1
+	mov	dword [r13 + APIC_LVT_TIMER], V_TIMER
+	mov	dword [r13 + APIC_INIT_COUNT], 100000
+	AWAIT	V_TIMER, 1
+	cmp	dword [r13 + APIC_CURRENT], 0	; current count
+DONE
+PIECE "APIC timer, periodic"
+	mov	dword [r13 + APIC_LVT_TIMER], V_TIMER | 1 << 17
+	mov	dword [r13 + APIC_INIT_COUNT], 100000
+	AWAIT	V_TIMER, 4
+	mov	dword [r13 + APIC_INIT_COUNT], 0
+	cmp	eax, eax
+DONE
+PIECE "IPI to itself"
+	mov	dword [r13 + APIC_ICR], 1 << 18 | V_IPI
+	AWAIT	V_IPI, 1
+	cmp	eax, eax
+DONE
+PIECE "I/O APIC and serial interrupt"
+	mov	dword [r12], 0x10 + 2 * 4 + 1	; pin 4, high half: to processor 0
+	mov	dword [r12 + 0x10], 0
+	mov	dword [r12], 0x10 + 2 * 4
+	mov	dword [r12 + 0x10], V_SERIAL
+	mov	dx, COM1 + 4
+	mov	al, 0xb			; OUT2 lets the interrupt out
+	out	dx, al
+	mov	dx, COM1 + 1
+	mov	al, 2			; transmitter empty
+	out	dx, al
+	AWAIT	V_SERIAL, 1
+	xor	eax, eax
+	mov	dx, COM1 + 1
+	out	dx, al
+	cmp	eax, eax
+DONE
+	test	dword [features], 1 << 21
+	jz	.no_x2apic
+PIECE "x2APIC mode"
+	mov	ecx, MSR_APIC_BASE
+	rdmsr
+	or	eax, 1 << 10
+	wrmsr
+	mov	byte [x2apic], 1
+	rdmsr
+	and	eax, 3 << 10
+	cmp	eax, 3 << 10
+DONE
+PIECE "x2APIC self IPI"
+	mov	ecx, MSR_X2_SELF
+	mov	eax, V_IPI
+	xor	edx, edx
+	wrmsr
+	AWAIT	V_IPI, 2
+	cmp	eax, eax
+DONE
+	test	dword [features], 1 << 24
+	jz	.no_x2apic
+PIECE "TSC deadline"
+	mov	ecx, MSR_X2_TIMER
+	mov	eax, V_TIMER | 2 << 17
+	xor	edx, edx
+	wrmsr
+	rdtsc
+	shl	rdx, 32
+	or	rax, rdx
+	add	rax, 1000000
+	mov	rbx, rax
+	mov	rdx, rax
+	shr	rdx, 32
+	mov	ecx, MSR_DEADLINE
+	wrmsr
+	mov	rax, [counts + 8 * V_TIMER]
+	inc	rax
+	mov	[awaited], rax
+.deadline:
+	sti
+	hlt
+	cli
+	mov	rax, [awaited]
+	cmp	[counts + 8 * V_TIMER], rax
+	jb	.deadline
+	rdtsc
+	shl	rdx, 32
+	or	rax, rdx
+	cmp	rax, rbx		; not before its time
+	sbb	eax, eax
+	test	eax, eax
+DONE
+.no_x2apic:
+	lea	rsi, [text_end]
+	call	puts
+	jmp	poweroff
+
+; Print the verdict on the piece named by R15: ok if ZF is set. Keeps RCX.
+verdict:
+	lea	r14, [text_ok]
+	lea	rax, [text_failed]
+	cmovnz	r14, rax
+	mov	rbp, rbx		; puts uses RBX
+	lea	rsi, [text_start]
+	call	puts
+	mov	rsi, r15
+	call	puts
+	mov	rsi, r14
+	call	puts
+	mov	rbx, rbp
+	ret
+
+; Wait until the serial port's transmitter is empty.
+drain:
+	mov	dx, LSR
+	in	al, dx
+	test	al, 0x40
+	jz	drain
+	ret
+
+; Write pairs of (port, value) bytes from RSI, up to port 0.
+port_script:
+	movzx	edx, byte [rsi]
+	test	edx, edx
+	jz	.done
+	mov	al, [rsi + 1]
+	out	dx, al
+	add	rsi, 2
+	jmp	port_script
+.done:
+	ret
+
+; 256 gates, each to a stub of 16 bytes of its own.
+make_idt:
+	lea	rdi, [idt]
+	lea	rbx, [stubs]
+	mov	ecx, 256
+.next:
+	mov	rax, rbx
+	mov	[rdi], ax
+	mov	word [rdi + 2], 8
+	mov	word [rdi + 4], 0x8e00	; present interrupt gate
+	shr	rax, 16
+	mov	[rdi + 6], ax
+	shr	rax, 16
+	mov	[rdi + 8], rax
+	add	rdi, 16
+	add	rbx, 16
+	loop	.next
+	lidt	[idt_pointer]
+	ret
+
+exception:				; the vector is on top; what lies below does not matter, nothing returns
+	pop	rax
+	mov	[fault], al
+	mov	rax, [resume]
+	jmp	rax
+
+interrupt:
+	push	rax
+	push	rcx
+	push	rdx
+	mov	eax, [rsp + 24]
+	lea	rcx, [counts]
+	inc	qword [rcx + 8 * rax]
+	cmp	eax, V_PIT
+	je	.pic
+	cmp	byte [x2apic], 0
+	jne	.msr
+	mov	dword [r13 + APIC_EOI], 0
+	jmp	.serial
+.msr:
+	xor	eax, eax
+	xor	edx, edx
+	mov	ecx, MSR_X2_EOI
+	wrmsr
+	jmp	.serial
+.pic:
+	mov	al, 0x20
+	out	0x20, al
+.serial:
+	mov	dx, COM1 + 2		; reading the reason takes back a transmitter interrupt
+	in	al, dx
+	pop	rdx
+	pop	rcx
+	pop	rax
+	add	rsp, 8
+	iretq
+
+	align	16
+stubs:
+%assign vector 0
+%rep 256
+	push	strict dword vector
+	%if vector < 32
+	jmp	strict near exception
+	%else
+	jmp	strict near interrupt
+	%endif
+	align	16
+%assign vector vector + 1
+%endrep
+
+%include "common.inc"
+
+text_start:	db "platform64: ", 0
+text_ok:	db ": ok", 13, 10, 0
+text_failed:	db ": FAILED", 13, 10, 0
+text_end:	db "platform64: end", 13, 10, 0
+string:		db "rep outsb", 13, 10
+string_size	equ $ - string
+pic_setup:	db 0x20, 0x11, 0x21, V_PIT, 0x21, 4, 0x21, 1	; ICW1 to ICW4
+		db 0xa0, 0x11, 0xa1, V_PIT + 8, 0xa1, 2, 0xa1, 1
+		db 0xa1, 0xff, 0x21, 0xfe, 0			; only IRQ 0
+pit_setup:	db 0x43, 0x34, 0x40, 0xa9, 0x40, 0x04, 0	; channel 0, mode 2, 1 ms
+
+	align	8
+gdt:		dq 0, 0x00209b0000000000, 0x00cf93000000ffff
+gdt_pointer:	dw $ - gdt - 1
+		dq gdt
+idt_pointer:	dw 4095
+		dq idt
+features:	dd 0, 0
+stack:		dq 0
+resume:		dq 0
+awaited:	dq 0
+fault:		db 0
+x2apic:		db 0
+	align	16
+counts:		times 256 dq 0
+idt:		times 4096 db 0
