@@ -302,7 +302,9 @@ static void kernel_that_does_not_fit(void **state)
 	assert_string_equal(text,
 			    "the kernel needs 19 MiB of memory below 4 GiB, and the VM has 18");
 	assert_int_equal(guest_check(&f->img, MIB(19), &f->why), 0);
-	fake_put(f->file, 0x260, 0xffffffff, 4); /* init_size */
+	fake_put(f->file, 0x260, FAKE_INIT_SIZE + 1, 4);
+	assert_int_equal(guest_check(&f->img, MIB(19), &f->why), -ENOSPC);
+	fake_put(f->file, 0x260, 0xffffffff, 4);
 	assert_int_equal(guest_check(&f->img, GIB(600), &f->why), -ENOSPC);
 }
 
