@@ -1,0 +1,342 @@
+/*
+ * Exits by their EXITCODE (APM vol. 2 15.7 to 15.14, appendix C): the frequent ones are done here,
+ * the others described.
+ */
+#include "svm/internal.h"
+
+#include "arch/x86/cpu.h"
+#include "core/exits.h"
+#include "lib/log.h"
+
+/* What an exit is to be reported as; the length of its instruction, where the processor says. */
+static enum exit_next leave(struct vcpu *v, struct hv_exit *x, enum hv_reason reason)
+{
+	const struct vmcb *b = &svm_of(v)->vmcb;
+
+	x->reason = reason;
+	if (svm_features.next_rip && b->nrip > b->rip && b->nrip - b->rip <= 15)
+		x->insn_len = (uint8_t)(b->nrip - b->rip);
+	return LEAVE;
+}
+
+/* The length first: where the instruction cannot be fetched any more it must not be executed. */
+static enum exit_next call(struct vcpu *v, struct hv_exit *x, enum hv_reason reason,
+			   enum act (*handler)(struct vcpu *v))
+{
+	unsigned int len;
+	enum act act;
+
+	leave(v, x, reason);
+	len = x->insn_len ? x->insn_len : exit_insn_len(v);
+	x->reason = EXIT_NONE;
+	if (!len)
+		return RESUME;
+	v->exits[reason]++;
+	act = handler(v);
+	if (act != ACT_STAY)
+		svm_skip_insn(v, len);
+	return act == ACT_OUT ? LEAVE : RESUME;
+}
+
+static enum exit_next on_cpuid(struct vcpu *v, struct hv_exit *x)
+{
+	return call(v, x, EXIT_CPUID, exit_cpuid);
+}
+
+static enum exit_next on_msr(struct vcpu *v, struct hv_exit *x)
+{
+	bool write = svm_of(v)->vmcb.exitinfo1 & 1;
+
+	return call(v, x, EXIT_MSR, write ? exit_wrmsr : exit_rdmsr);
+}
+
+static enum exit_next on_vmmcall(struct vcpu *v, struct hv_exit *x)
+{
+	return call(v, x, EXIT_HYPERCALL, exit_hypercall);
+}
+
+/* EXITINFO2 is the next RIP on every processor (15.10.2). */
+static enum exit_next on_ioio(struct vcpu *v, struct hv_exit *x)
+{
+	const struct vmcb *b = &svm_of(v)->vmcb;
+	uint64_t info = b->exitinfo1;
+	uint8_t len = (uint8_t)(b->exitinfo2 - b->rip);
+	enum act act;
+
+	if (info & IOIO_STR) {
+		x->reason = EXIT_PIO;
+		x->insn_len = len;
+		x->pio.port = IOIO_PORT(info);
+		x->pio.size = IOIO_SIZE(info);
+		x->pio.in = info & IOIO_IN;
+		x->pio.string = true;
+		x->pio.rep = info & IOIO_REP;
+		x->pio.seg = IOIO_SEGMENT(info);
+		x->pio.addr_size = (uint8_t)(IOIO_ADDR(info) * 2);
+		x->pio.decode = !svm_features.decode_assists;
+		return LEAVE;
+	}
+	v->exits[EXIT_PIO]++;
+	act = exit_pio(v, IOIO_PORT(info), info & IOIO_IN, IOIO_SIZE(info));
+	if (act != ACT_STAY)
+		svm_skip_insn(v, len);
+	return act == ACT_OUT ? LEAVE : RESUME;
+}
+
+/* Core looks at the event as at one that the guest caused just now. */
+static enum exit_next exception(struct vcpu *v, struct hv_exit *x, uint8_t vector)
+{
+	struct vmcb *b = &svm_of(v)->vmcb;
+
+	x->reason = EXIT_EXCEPTION;
+	x->event = (struct hv_event){
+		.valid = true,
+		.vector = vector,
+		.type = EVENT_EXCEPTION,
+		.has_error = EXC_ERROR_CODE_MASK & BIT(vector),
+	};
+	if (x->event.has_error)
+		x->event.error = (uint32_t)b->exitinfo1;
+	/* An intercepted page fault has not written CR2 (15.12.15). */
+	if (vector == EXC_PF)
+		vmcb_set_cr2(b, b->exitinfo2);
+	return LEAVE;
+}
+
+static enum exit_next on_ud(struct vcpu *v, struct hv_exit *x)
+{
+	static const uint8_t vmcall[] = {0x0f, 0x01, 0xc1};
+	uint8_t buf[15];
+	unsigned int n = exit_fetch(v, buf);
+
+	if (!n)
+		return RESUME;
+	if (n < sizeof(vmcall) || buf[0] != vmcall[0] || buf[1] != vmcall[1] || buf[2] != vmcall[2])
+		return exception(v, x, EXC_UD);
+	v->exits[EXIT_HYPERCALL]++;
+	switch (exit_hypercall(v)) {
+	case ACT_STAY:
+		return RESUME;
+	case ACT_NEXT:
+		svm_skip_insn(v, sizeof(vmcall));
+		return RESUME;
+	default:
+		svm_skip_insn(v, sizeof(vmcall));
+		return LEAVE;
+	}
+}
+
+static enum exit_next on_exception(struct vcpu *v, struct hv_exit *x)
+{
+	struct svm_vcpu *s = svm_of(v);
+	uint8_t vector = (uint8_t)(s->vmcb.exitcode - VMEXIT_EXCP0);
+
+	if (s->stepping && svm_step_done(s, vector)) {
+		x->reason = EXIT_NMI_WINDOW;
+		return s->window_nmi ? LEAVE : RESUME;
+	}
+	if (vector == EXC_UD)
+		return on_ud(v, x);
+	if (vector == EXC_MC) {
+		/* It has not been delivered: the host's handler gets it (15.12.18). */
+		__asm__ volatile("int %0" ::"i"(EXC_MC) : "memory");
+		x->reason = EXIT_MACHINE_CHECK;
+		return LEAVE;
+	}
+	return exception(v, x, vector);
+}
+
+static enum exit_next on_intr(struct vcpu *v, struct hv_exit *x)
+{
+	(void)v;
+	x->reason = EXIT_HOST_IRQ;
+	return LEAVE;
+}
+
+/* The processor has kept it until STGI: the host's handler has run. */
+static enum exit_next on_nmi(struct vcpu *v, struct hv_exit *x)
+{
+	(void)v;
+	x->reason = EXIT_NMI;
+	return LEAVE;
+}
+
+/* So with an SMI: the firmware's handler has run. */
+static enum exit_next on_smi(struct vcpu *v, struct hv_exit *x)
+{
+	(void)v;
+	(void)x;
+	return RESUME;
+}
+
+static enum exit_next on_init(struct vcpu *v, struct hv_exit *x)
+{
+	(void)v;
+	x->reason = EXIT_INIT;
+	return LEAVE;
+}
+
+static enum exit_next on_vintr(struct vcpu *v, struct hv_exit *x)
+{
+	(void)v;
+	x->reason = EXIT_INTR_WINDOW;
+	return LEAVE;
+}
+
+static enum exit_next on_iret(struct vcpu *v, struct hv_exit *x)
+{
+	(void)x;
+	svm_step(svm_of(v));
+	return RESUME;
+}
+
+/* MOV to and from control registers, LMSW, CLTS, SMSW: only the first have EXITINFO1[63]. */
+static enum exit_next on_cr(struct vcpu *v, struct hv_exit *x)
+{
+	const struct vmcb *b = &svm_of(v)->vmcb;
+	bool selective = b->exitcode == VMEXIT_CR0_SEL_WRITE;
+
+	leave(v, x, EXIT_CR);
+	x->cr.reg = selective ? 0 : b->exitcode & 0xf;
+	x->cr.write = selective || b->exitcode >= VMEXIT_CR0_WRITE;
+	x->cr.gpr = CRDR_GPR(b->exitinfo1);
+	x->cr.decode = !svm_features.decode_assists || !(b->exitinfo1 & CRDR_MOV);
+	return LEAVE;
+}
+
+static enum exit_next on_dr(struct vcpu *v, struct hv_exit *x)
+{
+	const struct vmcb *b = &svm_of(v)->vmcb;
+
+	leave(v, x, EXIT_DR);
+	x->dr.reg = b->exitcode & 0xf;
+	x->dr.write = b->exitcode >= VMEXIT_DR0_WRITE;
+	x->dr.gpr = CRDR_GPR(b->exitinfo1);
+	x->dr.decode = !svm_features.decode_assists;
+	return LEAVE;
+}
+
+static enum exit_next on_task_switch(struct vcpu *v, struct hv_exit *x)
+{
+	struct svm_vcpu *s = svm_of(v);
+	uint64_t info = s->vmcb.exitinfo2;
+	enum { CALL, IRET, JMP, GATE };
+
+	x->reason = EXIT_TASK_SWITCH;
+	x->task.selector = (uint16_t)s->vmcb.exitinfo1;
+	x->task.has_error = info & TASK_HAS_ERROR;
+	x->task.error = (uint32_t)info;
+	x->task.cause = CALL;
+	if (info & TASK_IRET)
+		x->task.cause = IRET;
+	else if (info & TASK_JMP)
+		x->task.cause = JMP;
+	else if (s->vmcb.exitintinfo & EVENTINJ_V)
+		x->task.cause = GATE;
+	if (x->task.cause == IRET)
+		svm_set_nmi_blocked(s, false);
+	return LEAVE;
+}
+
+static enum exit_next on_npf(struct vcpu *v, struct hv_exit *x)
+{
+	const struct vmcb *b = &svm_of(v)->vmcb;
+
+	x->reason = b->exitinfo1 & NPF_RESERVED ? EXIT_NPT_MISCONFIG : EXIT_NPF;
+	x->npf.gpa = b->exitinfo2;
+	x->npf.write = b->exitinfo1 & NPF_WRITE;
+	x->npf.fetch = b->exitinfo1 & NPF_FETCH;
+	x->npf.table_walk = b->exitinfo1 & NPF_TABLE_WALK;
+	return LEAVE;
+}
+
+/*
+ * With CR0.NE clear the processor would stop and wait for an outside interrupt; VT-x has NE always
+ * set.
+ */
+static enum exit_next on_ferr_freeze(struct vcpu *v, struct hv_exit *x)
+{
+	return exception(v, x, EXC_MF);
+}
+
+static enum exit_next on_unknown(struct vcpu *v, struct hv_exit *x)
+{
+	uint64_t code = svm_of(v)->vmcb.exitcode;
+
+	log_error("vm %s: vcpu %u: EXITCODE %#llx, which no intercept asked for", v->vm->name,
+		  v->id, (unsigned long long)code);
+	x->reason = EXIT_UNKNOWN;
+	return LEAVE;
+}
+
+typedef enum exit_next exit_handler(struct vcpu *v, struct hv_exit *x);
+
+/* A handler, or the reason that says all. Codes with neither are never asked for. */
+static const struct {
+	exit_handler *handler;
+	enum hv_reason reason;
+} exits[VMEXIT_TABLE_END] = {
+	[VMEXIT_INTR] = {.handler = on_intr},
+	[VMEXIT_NMI] = {.handler = on_nmi},
+	[VMEXIT_SMI] = {.handler = on_smi},
+	[VMEXIT_INIT] = {.handler = on_init},
+	[VMEXIT_VINTR] = {.handler = on_vintr},
+	[VMEXIT_CR0_SEL_WRITE] = {.handler = on_cr},
+	[VMEXIT_RDPMC] = {.reason = EXIT_RDPMC},
+	[VMEXIT_CPUID] = {.handler = on_cpuid},
+	[VMEXIT_RSM] = {.reason = EXIT_UD},
+	[VMEXIT_IRET] = {.handler = on_iret},
+	[VMEXIT_INVD] = {.reason = EXIT_INVD},
+	[VMEXIT_PAUSE] = {.reason = EXIT_PAUSE},
+	[VMEXIT_HLT] = {.reason = EXIT_HLT},
+	[VMEXIT_INVLPGA] = {.reason = EXIT_UD},
+	[VMEXIT_IOIO] = {.handler = on_ioio},
+	[VMEXIT_MSR] = {.handler = on_msr},
+	[VMEXIT_TASK_SWITCH] = {.handler = on_task_switch},
+	[VMEXIT_FERR_FREEZE] = {.handler = on_ferr_freeze},
+	[VMEXIT_SHUTDOWN] = {.reason = EXIT_TRIPLE},
+	[VMEXIT_VMRUN] = {.reason = EXIT_UD},
+	[VMEXIT_VMMCALL] = {.handler = on_vmmcall},
+	[VMEXIT_VMLOAD] = {.reason = EXIT_UD},
+	[VMEXIT_VMSAVE] = {.reason = EXIT_UD},
+	[VMEXIT_STGI] = {.reason = EXIT_UD},
+	[VMEXIT_CLGI] = {.reason = EXIT_UD},
+	[VMEXIT_SKINIT] = {.reason = EXIT_UD},
+	[VMEXIT_WBINVD] = {.reason = EXIT_WBINVD},
+	[VMEXIT_MONITOR] = {.reason = EXIT_MONITOR},
+	[VMEXIT_MWAIT] = {.reason = EXIT_MWAIT},
+	[VMEXIT_XSETBV] = {.reason = EXIT_XSETBV},
+	[VMEXIT_RDPRU] = {.reason = EXIT_UD},
+	[VMEXIT_INVLPGB] = {.reason = EXIT_UD},
+	[VMEXIT_INVLPGB_ILLEGAL] = {.reason = EXIT_UD},
+	[VMEXIT_MCOMMIT] = {.reason = EXIT_UD},
+	[VMEXIT_TLBSYNC] = {.reason = EXIT_UD},
+};
+
+static exit_handler *handler_of(uint64_t code)
+{
+	if (code == VMEXIT_NPF)
+		return on_npf;
+	if (code < VMEXIT_DR0_READ)
+		return on_cr;
+	if (code < VMEXIT_EXCP0)
+		return on_dr;
+	if (code < VMEXIT_INTR)
+		return on_exception;
+	if (code < VMEXIT_TABLE_END && exits[code].handler)
+		return exits[code].handler;
+	return on_unknown;
+}
+
+enum exit_next svm_handle_exit(struct vcpu *v, struct hv_exit *x)
+{
+	uint64_t code = svm_of(v)->vmcb.exitcode;
+
+	if (code == VMEXIT_INVALID) {
+		x->reason = EXIT_ENTRY_FAILED;
+		return LEAVE_FAILED;
+	}
+	if (code < VMEXIT_TABLE_END && exits[code].reason != EXIT_NONE)
+		return leave(v, x, exits[code].reason);
+	return handler_of(code)(v, x);
+}

@@ -1,0 +1,173 @@
+/* What the files of svm/ share. */
+#ifndef SVM_INTERNAL_H
+#define SVM_INTERNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "arch/x86/cpu.h"
+#include "core/hv_ops.h"
+#include "core/vm.h"
+#include "lib/util.h"
+#include "svm/vmcb.h"
+
+#define MSRPM_SIZE 8192u
+#define IOPM_SIZE  12288u
+
+/* What check() has negotiated; compare() makes sure that it is so on every core. */
+struct svm_features {
+	bool next_rip, decode_assists, flush_by_asid, tsc_ratio, virtual_nmi, tsc_aux;
+	uint32_t asid_count;
+	uint32_t word4, word5; /* intercepts of instructions that not every processor has */
+};
+
+extern struct svm_features svm_features;
+
+/* pcpu->hv_private */
+struct svm_cpu {
+	uint8_t host_save[PAGE_SIZE]; /* VM_HSAVE_PA: the processor's own */
+	struct vmcb host;	      /* VMSAVE's part of the host's state */
+	uint64_t asid_generation; /* an ASID of an older one may have been given away */
+	uint32_t asid_next;
+};
+
+/* vm->hv */
+struct svm_vm {
+	uint8_t iopm[IOPM_SIZE];
+	uint32_t npt_generation; /* any core, atomic */
+};
+
+/* vcpu->hv. The whole is one run of pages. */
+struct svm_vcpu {
+	struct vmcb vmcb;
+	uint8_t msrpm[MSRPM_SIZE];
+	uint8_t apic_page[PAGE_SIZE];
+
+	struct svm_cpu *cpu; /* the core that ran it last, and with which ASID and nested tables */
+	uint64_t asid_generation;
+	uint32_t npt_generation;
+	bool loaded;
+	bool flush; /* the guest's paging mode was changed from outside */
+
+	/*
+	 * Two bits differ in the hardware from what the guest has. CD and NW stay clear, or the
+	 * guest would slow down its neighbours; MCE stays set, or a machine check would be a
+	 * shutdown.
+	 */
+	uint64_t cr0_cache; /* the guest's CD and NW */
+	uint64_t cr4;	    /* the guest's */
+	uint64_t dr[4];	    /* while not loaded; no VMRUN switches them */
+	uint64_t tsc_aux;
+
+	bool window_intr, window_nmi;
+	uint8_t soft_len; /* how far RIP was advanced for the software interrupt injected */
+
+	/* NMI window without virtual NMI: see event.c. */
+	bool nmi_blocked, stepping;
+	uint64_t step_rip, step_rflags, step_dr6; /* from before the step */
+};
+
+_Static_assert(offsetof(struct svm_vcpu, msrpm) % PAGE_SIZE == 0, "MSRPM_BASE_PA");
+_Static_assert(offsetof(struct svm_vcpu, apic_page) % PAGE_SIZE == 0, "one page");
+
+static inline struct svm_vcpu *svm_of(const struct vcpu *v)
+{
+	return v->hv;
+}
+
+/* Memory is identity-mapped. */
+static inline uint64_t phys_of(const void *p)
+{
+	return (uint64_t)(uintptr_t)p;
+}
+
+/* caps.c */
+bool svm_present(void);
+void svm_probe(struct hv_caps *caps);
+int svm_check(struct hv_caps *caps, struct strbuf *missing);
+int svm_compare(const struct hv_caps *first, const struct hv_caps *mine, struct strbuf *diff);
+
+/* cpu.c */
+int svm_cpu_on(struct pcpu *cpu);
+void svm_cpu_off(struct pcpu *cpu);
+/*
+ * Before an entry on the core that S is loaded on: an ASID of its own, without stale translations.
+ */
+void svm_prepare_asid(struct svm_vcpu *s, const struct svm_vm *m);
+/* Drops one translation of the guest's (INVLPGA). Loaded. */
+void svm_invlpga(const struct svm_vcpu *s, uint64_t gva);
+
+/* vm.c */
+int svm_vm_init(struct vm *vm);
+void svm_pio_trap(struct vm *vm, uint16_t port, uint32_t count, bool on);
+void svm_npt_flush(struct vm *vm);
+
+/* vcpu.c */
+/*
+ * Exceptions that always exit. Endless delivery of #DB and #AC must give the host its turn, a
+ * machine check is the host's, and the other vendor's hypercall raises #UD.
+ */
+#define SVM_EXCEPTIONS (BIT(EXC_DB) | BIT(EXC_UD) | BIT(EXC_AC) | BIT(EXC_MC))
+
+int svm_vcpu_init(struct vcpu *v);
+int svm_vcpu_reset(struct vcpu *v);
+void svm_load(struct vcpu *v);
+void svm_put(struct vcpu *v);
+void svm_msr_trap(struct vcpu *v, uint32_t msr, bool rd, bool wr);
+void svm_set_traps(struct vcpu *v, uint32_t mask);
+void svm_set_tsc_offset(struct vcpu *v, uint64_t offset);
+void svm_apic_mode(struct vcpu *v, enum apic_mode mode);
+void svm_set_tpr_threshold(struct vcpu *v, uint8_t cls);
+/* Writes DR0 to DR3. Loaded, or about to be. */
+void svm_load_debug_registers(const struct svm_vcpu *s);
+
+/* state.c */
+void svm_get_state(struct vcpu *v, uint32_t groups);
+void svm_set_state(struct vcpu *v, uint32_t groups);
+void svm_skip_insn(struct vcpu *v, unsigned int len);
+
+/* event.c */
+bool svm_can_inject(struct vcpu *v, uint8_t type);
+void svm_inject(struct vcpu *v, const struct hv_event *ev);
+void svm_want_window(struct vcpu *v, bool intr, bool nmi);
+/*
+ * INFO is EXITINTINFO, or EVENTINJ where no entry took place: fills in *EV where core/ is to
+ * deliver the event again.
+ */
+void svm_read_vectoring(struct svm_vcpu *s, uint64_t info, struct hv_event *ev);
+/*
+ * At the next entry runs one instruction and exits. VMEXIT_IRET: over the IRET that ends NMI
+ * blocking.
+ */
+void svm_step(struct svm_vcpu *s);
+/*
+ * An intercepted exception while S is stepping: ends the step. True when the guest is not to see
+ * the exception, since it was the step's own.
+ */
+bool svm_step_done(struct svm_vcpu *s, uint8_t vector);
+void svm_cancel_step(struct svm_vcpu *s);
+bool svm_nmi_blocked(const struct svm_vcpu *s);
+void svm_set_nmi_blocked(struct svm_vcpu *s, bool blocked);
+
+/* exit.c: what an exit is. */
+enum exit_next {
+	RESUME,	     /* handled: enter again */
+	LEAVE,	     /* *x says why */
+	LEAVE_FAILED /* there was no entry */
+};
+enum exit_next svm_handle_exit(struct vcpu *v, struct hv_exit *x);
+
+/* run.c */
+int svm_run(struct vcpu *v, struct hv_exit *x);
+
+/* entry.asm: one entry and exit, all three with GIF = 0. Interrupts off. HOST is svm_cpu.host. */
+void svm_enter(struct vcpu *v, uint64_t vmcb_pa, uint64_t host_pa);
+
+/* dump.c */
+void svm_dump(struct vcpu *v, struct strbuf *out);
+
+/* names.c: "VMEXIT_CPUID", or NULL; "CPUID" for a bit of an intercept word, or NULL. */
+const char *svm_exit_name(uint64_t exitcode);
+const char *svm_intercept_name(enum vmcb_word word, unsigned int bit);
+
+#endif
