@@ -213,10 +213,10 @@ size_t config_check(const struct config *config, const struct config_machine *ma
 #define CONFIG_NO_VM UINT32_MAX
 
 /*
- * Gives each vCPU of every VM that has `autostart` a processor of its own out of CPUS, one that its
- * `cpus` allows, the lowest numbers first. OWNER and SCRATCH have CPUS elements; OWNER[c] becomes
- * the index of processor c's VM, or CONFIG_NO_VM. Finds a way whenever there is one. Returns how
- * many VMs got all they ask for; those that did not have fewer processors in OWNER than vCPUs.
+ * Gives each vCPU of every VM that has `autostart` a processor of its own out of CPUS, one that
+ * its `cpus` allows, the lowest numbers first. OWNER and SCRATCH have CPUS elements; OWNER[c]
+ * becomes the index of processor c's VM, or CONFIG_NO_VM. Finds a way for all whenever there is
+ * one. Returns the number of VMs that do not fit; these have no processor in OWNER.
  */
 size_t config_place(const struct config *config, uint32_t cpus, uint32_t *owner, uint32_t *scratch);
 

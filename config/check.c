@@ -1,0 +1,155 @@
+#include "config/config.h"
+
+#include "lib/strbuf.h"
+#include "lib/util.h"
+
+#define MESSAGE_SIZE 256
+
+struct check {
+	const struct config *config;
+	const struct config_machine *machine;
+	config_report *report;
+	void *report_ctx;
+	size_t errors;
+};
+
+static void check_error(struct check *c, struct config_pos pos, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void check_error(struct check *c, struct config_pos pos, const char *format, ...)
+{
+	char text[MESSAGE_SIZE];
+	struct strbuf sb;
+	va_list args;
+
+	sb_init(&sb, text, sizeof(text));
+	va_start(args, format);
+	sb_vprintf(&sb, format, args);
+	va_end(args);
+	c->errors++;
+	c->report(c->report_ctx, pos, text);
+}
+
+static void check_vcpus(struct check *c, const struct config_vm *vm)
+{
+	uint32_t cpus = c->machine->cpus;
+
+	if (vm->vcpus > cpus)
+		check_error(c, vm->pos[CONFIG_VM_VCPUS],
+			    "vm '%s' does not fit: it has %u vcpus, and this machine %u "
+			    "processor%s",
+			    vm->name, vm->vcpus, cpus, cpus == 1 ? "" : "s");
+}
+
+static void check_cpu_list(struct check *c, const struct config_vm *vm)
+{
+	uint32_t cpus = c->machine->cpus;
+
+	for (size_t i = 0; i < vm->cpus_count; i++) {
+		const struct config_cpu_range *range = &vm->cpus[i];
+
+		if (range->last >= cpus)
+			check_error(c, range->pos,
+				    "vm '%s': there is no processor %u; this machine has %u, "
+				    "numbered from 0",
+				    vm->name, MAX(range->first, cpus), cpus);
+	}
+}
+
+static bool has_processor(const uint32_t *owner, uint32_t cpus, uint32_t vm)
+{
+	for (uint32_t i = 0; i < cpus; i++) {
+		if (owner[i] == vm)
+			return true;
+	}
+	return false;
+}
+
+static void check_placement(struct check *c, const struct config_memory *memory)
+{
+	uint32_t cpus = c->machine->cpus;
+	uint32_t *owner = memory->alloc(memory->ctx, 2 * (size_t)cpus * sizeof(*owner));
+
+	if (!owner) {
+		check_error(c, (struct config_pos){1, 1}, "out of memory while placing vCPUs");
+		return;
+	}
+	if (config_place(c->config, cpus, owner, owner + cpus) == 0)
+		return;
+	for (uint32_t i = 0; i < c->config->vm_count; i++) {
+		const struct config_vm *vm = &c->config->vms[i];
+
+		if (!vm->autostart || vm->vcpus == 0 || has_processor(owner, cpus, i))
+			continue;
+		check_error(c, vm->pos[vm->has_cpus ? CONFIG_VM_CPUS : CONFIG_VM_VCPUS],
+			    "vm '%s' does not fit: each of its %u vcpus needs a processor that no "
+			    "other VM uses, and this machine has %u in all",
+			    vm->name, vm->vcpus, cpus);
+	}
+}
+
+static void check_cpus(struct check *c, const struct config_memory *memory)
+{
+	for (size_t i = 0; i < c->config->vm_count; i++) {
+		check_vcpus(c, &c->config->vms[i]);
+		check_cpu_list(c, &c->config->vms[i]);
+	}
+	/* What does not fit alone does not fit together: that would be said twice. */
+	if (c->errors == 0)
+		check_placement(c, memory);
+}
+
+/* In the file's order: the first that is too large is at fault, and the next may still fit. */
+static void check_memory(struct check *c)
+{
+	uint64_t total = c->machine->memory_mib;
+	uint64_t left = total;
+
+	for (size_t i = 0; i < c->config->vm_count; i++) {
+		const struct config_vm *vm = &c->config->vms[i];
+		uint64_t wanted = vm->memory / MIB(1);
+
+		if (wanted <= left)
+			left -= wanted;
+		else
+			check_error(c, vm->pos[CONFIG_VM_MEMORY],
+				    "vm '%s' does not fit: its memory is %luM, and %luM of the "
+				    "machine's %luM for guests are left",
+				    vm->name, wanted, left, total);
+	}
+}
+
+size_t config_check(const struct config *config, const struct config_machine *machine,
+		    const struct config_memory *memory, config_report *report, void *report_ctx)
+{
+	struct check c = {
+		.config = config,
+		.machine = machine,
+		.report = report,
+		.report_ctx = report_ctx,
+	};
+
+	if (machine->cpus > 0)
+		check_cpus(&c, memory);
+	if (machine->memory_mib > 0)
+		check_memory(&c);
+	return c.errors;
+}
+
+static void print(fmt_put *put, void *ctx, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void print(fmt_put *put, void *ctx, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	fmt_vprintf(put, ctx, format, args);
+	va_end(args);
+}
+
+void config_print_error(fmt_put *put, void *put_ctx, const char *file, struct config_pos pos,
+			const char *text)
+{
+	print(put, put_ctx, "socle: error: %s:%u:%u: %s", file, pos.line, pos.column, text);
+}
