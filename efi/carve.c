@@ -114,15 +114,13 @@ int carve_one(struct carve *c, uint64_t size, uint64_t align, uint64_t limit,
 	uint64_t base;
 
 	for (size_t i = 0; i < c->count; i++) {
-		if (fit_high(c->free[i], size, align, limit, &base) &&
-		    (best == c->count || c->free[i].size < c->free[best].size))
-			best = i;
+		if (!fit_high(c->free[i], size, align, limit, &base) ||
+		    (best < c->count && c->free[i].size >= c->free[best].size))
+			continue;
+		best = i;
+		*out = (struct boot_extent){base, size};
 	}
-	if (best == c->count)
-		return -ENOMEM;
-	fit_high(c->free[best], size, align, limit, &base);
-	*out = (struct boot_extent){base, size};
-	return take(c, best, *out);
+	return best == c->count ? -ENOMEM : take(c, best, *out);
 }
 
 /*
@@ -145,15 +143,13 @@ static bool take_whole(struct carve *c, uint64_t size, uint64_t align, bool high
 	uint64_t base;
 
 	for (size_t i = 0; i < c->count; i++) {
-		if ((c->free[i].base >= HIGH) == high && fit_vm(c->free[i], size, align, &base) &&
-		    (best == c->count || c->free[i].size < c->free[best].size))
-			best = i;
+		if ((c->free[i].base >= HIGH) != high || !fit_vm(c->free[i], size, align, &base) ||
+		    (best < c->count && c->free[i].size >= c->free[best].size))
+			continue;
+		best = i;
+		*out = (struct boot_extent){base, size};
 	}
-	if (best == c->count)
-		return false;
-	fit_vm(c->free[best], size, align, &base);
-	*out = (struct boot_extent){base, size};
-	return take(c, best, *out) == 0;
+	return best < c->count && take(c, best, *out) == 0;
 }
 
 static bool take_single(struct carve *c, uint64_t size, struct boot_extent *out)
@@ -181,7 +177,7 @@ static struct boot_extent take_largest(struct carve *c, bool prefer_high)
 	return e;
 }
 
-/* The list holds SIZE bytes. Returns how many extents were taken; MISSING is what they fall short. */
+/* The list holds SIZE bytes. Returns how many extents were taken, and how much is MISSING. */
 static size_t gather(struct carve *c, uint64_t size, bool prefer_high, struct boot_extent *out,
 		     uint64_t *missing)
 {
