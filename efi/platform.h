@@ -1,0 +1,19 @@
+/* What the firmware tells about the machine, and is asked before it is left. */
+#ifndef EFI_PLATFORM_H
+#define EFI_PLATFORM_H
+
+#include "boot/handover.h"
+
+/* Physical address of the ACPI tables' root, 0: none. */
+uint64_t platform_rsdp(void);
+
+/* Physical address of the screen's memory, 0: none. */
+uint64_t platform_framebuffer(void);
+
+/* Where socle.efi is loaded. */
+struct boot_extent platform_image(void);
+
+/* Reads the clock into h->wall_clock_s and h->wall_clock_tsc. */
+void platform_clock(struct handover *h);
+
+#endif
