@@ -56,49 +56,6 @@ static void check_cpu_list(struct check *c, const struct config_vm *vm)
 	}
 }
 
-static bool has_processor(const uint32_t *owner, uint32_t cpus, uint32_t vm)
-{
-	for (uint32_t i = 0; i < cpus; i++) {
-		if (owner[i] == vm)
-			return true;
-	}
-	return false;
-}
-
-static void check_placement(struct check *c, const struct config_memory *memory)
-{
-	uint32_t cpus = c->machine->cpus;
-	uint32_t *owner = memory->alloc(memory->ctx, 2 * (size_t)cpus * sizeof(*owner));
-
-	if (!owner) {
-		check_error(c, (struct config_pos){1, 1}, "out of memory while placing vCPUs");
-		return;
-	}
-	if (config_place(c->config, cpus, owner, owner + cpus) == 0)
-		return;
-	for (uint32_t i = 0; i < c->config->vm_count; i++) {
-		const struct config_vm *vm = &c->config->vms[i];
-
-		if (!vm->autostart || vm->vcpus == 0 || has_processor(owner, cpus, i))
-			continue;
-		check_error(c, vm->pos[vm->has_cpus ? CONFIG_VM_CPUS : CONFIG_VM_VCPUS],
-			    "vm '%s' does not fit: each of its %u vcpus needs a processor that no "
-			    "other VM uses, and this machine has %u in all",
-			    vm->name, vm->vcpus, cpus);
-	}
-}
-
-static void check_cpus(struct check *c, const struct config_memory *memory)
-{
-	for (size_t i = 0; i < c->config->vm_count; i++) {
-		check_vcpus(c, &c->config->vms[i]);
-		check_cpu_list(c, &c->config->vms[i]);
-	}
-	/* What does not fit alone does not fit together: that would be said twice. */
-	if (c->errors == 0)
-		check_placement(c, memory);
-}
-
 /* In the file's order: the first that is too large is at fault, and the next may still fit. */
 static void check_memory(struct check *c)
 {
@@ -120,7 +77,7 @@ static void check_memory(struct check *c)
 }
 
 size_t config_check(const struct config *config, const struct config_machine *machine,
-		    const struct config_memory *memory, config_report *report, void *report_ctx)
+		    config_report *report, void *report_ctx)
 {
 	struct check c = {
 		.config = config,
@@ -129,8 +86,10 @@ size_t config_check(const struct config *config, const struct config_machine *ma
 		.report_ctx = report_ctx,
 	};
 
-	if (machine->cpus > 0)
-		check_cpus(&c, memory);
+	for (size_t i = 0; i < config->vm_count && machine->cpus > 0; i++) {
+		check_vcpus(&c, &config->vms[i]);
+		check_cpu_list(&c, &config->vms[i]);
+	}
 	if (machine->memory_mib > 0)
 		check_memory(&c);
 	return c.errors;

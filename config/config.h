@@ -202,23 +202,11 @@ struct config_machine {
 
 /*
  * Checks what only the machine can tell: more vCPUs than processors, processors that are not there,
- * VMs that cannot all have a processor for each vCPU (see config_place()), more memory than there
- * is. Takes room from MEMORY for the time of the call. Returns the number of errors, as
- * config_parse(). May follow a parse that had errors; absent keys are skipped.
+ * more memory than there is. Returns the number of errors, as config_parse(). May follow a parse
+ * that had errors; absent keys are skipped.
  */
 size_t config_check(const struct config *config, const struct config_machine *machine,
-		    const struct config_memory *memory, config_report *report, void *report_ctx);
-
-/* A processor without a VM, in config_place()'s result. */
-#define CONFIG_NO_VM UINT32_MAX
-
-/*
- * Gives each vCPU of every VM that has `autostart` a processor of its own out of CPUS, one that
- * its `cpus` allows, the lowest numbers first. OWNER and SCRATCH have CPUS elements; OWNER[c]
- * becomes the index of processor c's VM, or CONFIG_NO_VM. Finds a way for all whenever there is
- * one. Returns the number of VMs that do not fit; these have no processor in OWNER.
- */
-size_t config_place(const struct config *config, uint32_t cpus, uint32_t *owner, uint32_t *scratch);
+		    config_report *report, void *report_ctx);
 
 /* The one printed form of an error, without line end: "socle: error: FILE:LINE:COLUMN: TEXT". */
 void config_print_error(fmt_put *put, void *put_ctx, const char *file, struct config_pos pos,

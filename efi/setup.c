@@ -257,5 +257,5 @@ void setup_check(const struct setup *s, size_t cpus, uint64_t memory, struct rep
 					 .memory_mib = MAX(memory >> 20, 1)};
 
 	r->cause = EFI_INVALID_PARAMETER;
-	config_check(&s->config, &machine, &config_memory, report_config, r);
+	config_check(&s->config, &machine, report_config, r);
 }

@@ -158,8 +158,8 @@ static int check(const struct options *options)
 		return EXIT_BAD;
 	errors = config_parse(&config, options->file, text, size, &memory, report,
 			      (void *)(uintptr_t)options->file);
-	errors += config_check(&config, &options->machine, &memory, report,
-			       (void *)(uintptr_t)options->file);
+	errors +=
+		config_check(&config, &options->machine, report, (void *)(uintptr_t)options->file);
 	if (errors == 0)
 		print_summary(&config);
 	give_back(blocks);
