@@ -81,6 +81,7 @@ void svm_probe(struct hv_caps *caps)
 	caps->raw[SVM_RAW_8000000A_ECX] = r.ecx;
 	caps->raw[SVM_RAW_8000000A_EDX] = r.edx;
 	caps->raw[SVM_RAW_VM_CR] = rdmsr(MSR_AMD_VM_CR);
+	caps->raw[SVM_RAW_CR4] = read_cr4() & CR4_LA57;
 }
 
 /* Word 4 and 5 intercepts of what this processor knows: a reserved bit stays clear. */
@@ -111,6 +112,7 @@ static void negotiate(struct hv_caps *caps)
 		.tsc_ratio = edx & CPUID_8000000A_EDX_TSC_RATE_MSR,
 		.virtual_nmi = edx & CPUID_8000000A_EDX_VNMI,
 		.tsc_aux = caps->raw[SVM_RAW_80000001_EDX] & CPUID_80000001_EDX_RDTSCP,
+		.la57 = caps->raw[SVM_RAW_CR4] & CR4_LA57,
 		.asid_count = caps->asid_count,
 	};
 	negotiate_intercepts(caps->raw[SVM_RAW_80000008_EBX]);

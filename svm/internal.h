@@ -16,7 +16,7 @@
 
 /* What check() has negotiated; compare() makes sure that it is so on every core. */
 struct svm_features {
-	bool next_rip, decode_assists, flush_by_asid, tsc_ratio, virtual_nmi, tsc_aux;
+	bool next_rip, decode_assists, flush_by_asid, tsc_ratio, virtual_nmi, tsc_aux, la57;
 	uint32_t asid_count;
 	uint32_t word4, word5; /* intercepts of instructions that not every processor has */
 };
@@ -34,6 +34,7 @@ struct svm_cpu {
 /* vm->hv */
 struct svm_vm {
 	uint8_t iopm[IOPM_SIZE];
+	uint64_t top[PAGE_SIZE / 8]; /* above vm->npt's root, where the host has five levels */
 	uint32_t npt_generation; /* any core, atomic */
 };
 
@@ -59,7 +60,7 @@ struct svm_vcpu {
 	uint64_t dr[4];	    /* while not loaded; no VMRUN switches them */
 	uint64_t tsc_aux;
 
-	bool window_intr, window_nmi;
+	bool window_nmi;
 	uint8_t soft_len; /* how far RIP was advanced for the software interrupt injected */
 
 	/* NMI window without virtual NMI: see event.c. */
@@ -67,6 +68,7 @@ struct svm_vcpu {
 	uint64_t step_rip, step_rflags, step_dr6; /* from before the step */
 };
 
+_Static_assert(offsetof(struct svm_vm, top) % PAGE_SIZE == 0, "N_CR3");
 _Static_assert(offsetof(struct svm_vcpu, msrpm) % PAGE_SIZE == 0, "MSRPM_BASE_PA");
 _Static_assert(offsetof(struct svm_vcpu, apic_page) % PAGE_SIZE == 0, "one page");
 
@@ -101,6 +103,8 @@ void svm_invlpga(const struct svm_vcpu *s, uint64_t gva);
 int svm_vm_init(struct vm *vm);
 void svm_pio_trap(struct vm *vm, uint16_t port, uint32_t count, bool on);
 void svm_npt_flush(struct vm *vm);
+/* N_CR3 for VM. */
+uint64_t svm_nested_root(const struct vm *vm);
 
 /* vcpu.c */
 /*

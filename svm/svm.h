@@ -14,6 +14,7 @@ enum svm_raw {
 	SVM_RAW_8000000A_ECX,
 	SVM_RAW_8000000A_EDX,
 	SVM_RAW_VM_CR,
+	SVM_RAW_CR4, /* LA57 alone: what walks nested tables is the host's paging mode */
 	SVM_RAW_COUNT
 };
 

@@ -91,7 +91,7 @@ static void reset_controls(struct vcpu *v)
 	if (svm_features.virtual_nmi)
 		b->int_ctl |= INT_CTL_NMI_ENABLE;
 	b->np_enable = NP_ENABLE;
-	b->n_cr3 = v->vm->npt.root;
+	b->n_cr3 = svm_nested_root(v->vm);
 }
 
 int svm_vcpu_reset(struct vcpu *v)
@@ -103,7 +103,7 @@ int svm_vcpu_reset(struct vcpu *v)
 	for (size_t i = 0; i < ARRAY_SIZE(own_msrs); i++)
 		svm_msr_trap(v, own_msrs[i], false, false);
 	reset_controls(v);
-	s->window_intr = s->window_nmi = false;
+	s->window_nmi = false;
 	s->nmi_blocked = s->stepping = false;
 	s->soft_len = 0;
 	s->asid_generation = 0;

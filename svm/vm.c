@@ -16,8 +16,20 @@ int svm_vm_init(struct vm *vm)
 	if (!m)
 		return -ENOMEM;
 	memset(m->iopm, 0xff, sizeof(m->iopm));
+	m->top[0] = vm->npt.root | npt_format.table;
 	vm->hv = m;
 	return 0;
+}
+
+/*
+ * The processor walks nested tables in the mode that the host runs in (15.25.3), and core/ makes
+ * them with four levels: enough for what a guest has.
+ */
+uint64_t svm_nested_root(const struct vm *vm)
+{
+	const struct svm_vm *m = vm->hv;
+
+	return svm_features.la57 ? phys_of(m->top) : vm->npt.root;
 }
 
 void svm_pio_trap(struct vm *vm, uint16_t port, uint32_t count, bool on)
