@@ -189,6 +189,7 @@ struct vm {
 	unsigned int sink_count;
 
 	struct cpuid_table *cpuid;    /* core/cpuid.c */
+	struct console *console;      /* core/console.c; NULL: none */
 	uint64_t wall_clock_ns;       /* time of day since 1970 at host TSC 0 */
 	uint64_t tsc_base;            /* host TSC at which the guest's TSC was 0 */
 	uint64_t unknown_msr_logged[4]; /* a small hash set, so that each is logged once */

@@ -2,6 +2,7 @@
 #ifndef DEVICES_ACPI_PM_H
 #define DEVICES_ACPI_PM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* As the FADT says. */
@@ -18,7 +19,8 @@ struct vm;
 struct acpi_pm {
 	struct vm *vm;
 	uint16_t status, enable, control;
-	uint32_t timer_base; /* ticks at which the timer read 0 */
+	bool timer_high; /* bit 31 of the timer when last looked at: TMR_STS tells of its changes */
+	bool sci;        /* level of the interrupt line */
 };
 
 /* Puts the registers on VM's bus. 0 or bus errors. */

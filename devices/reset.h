@@ -1,19 +1,23 @@
 /*
- * Ports by which software resets a PC: the reset control register CF9h, the keyboard controller's pulse of the reset line
- * at 64h and fast reset at 92h. And port 80h, which takes POST codes.
+ * Ports by which software resets a PC: the reset control register CF9h, the keyboard controller's
+ * reset line at 64h, and fast reset at 92h. With them the system board's other ports of one byte:
+ * 61h, and 80h, which takes POST codes.
  */
 #ifndef DEVICES_RESET_H
 #define DEVICES_RESET_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct vm;
 
 struct reset_ports {
 	struct vm *vm;
-	uint8_t control;  /* CF9h */
-	uint8_t system;   /* 92h */
-	uint8_t post;     /* 80h */
+	uint8_t control;    /* CF9h */
+	uint8_t a20;        /* 92h, bit 1 */
+	uint8_t port_b;     /* 61h */
+	uint8_t post;       /* 80h */
+	bool output_port;   /* 64h got command D1h: the next byte to 60h is the output port */
 };
 
 /* Puts the ports on VM's bus. 0 or bus errors. */

@@ -13,9 +13,8 @@ struct vm;
 struct rtc {
 	struct vm *vm;
 	uint8_t index;
-	bool set;             /* register B's SET: the time registers in ram[] stand still */
-	int64_t adjust_s;     /* what software set, against the VM's time of day */
-	uint8_t ram[RTC_SIZE];
+	int64_t adjust_s;      /* what software set, against the VM's time of day */
+	uint8_t ram[RTC_SIZE]; /* time registers: only while register B's SET stops the clock */
 };
 
 /* Puts the clock on VM's bus. 0 or bus errors. */

@@ -1,0 +1,530 @@
+/*
+ * Rings of text on their way to the physical console, and what is typed on its way to guests.
+ *
+ * next_byte() decides what is sent next, byte by byte; a line of the hypervisor waits for what guests had written before it,
+ * which it remembers as a mark in each guest's ring.
+ */
+#include "core/console.h"
+
+#include "arch/x86/pages.h"
+#include "arch/x86/tsc.h"
+#include "core/vm.h"
+#include "lib/err.h"
+#include "lib/string.h"
+
+#define INPUT_RING 1024u
+#define LOG_RING 32768u
+#define LOG_LINES 256u
+
+/* A line without end is let out in pieces of this length, so that it stops nobody. */
+#define LONG_LINE 512u
+/* A device that was refused is told when this much is free. */
+#define ROOM_AGAIN 2048u
+
+/* How long a line may stay unfinished before it is shown, and before another may break it. */
+#define SHOW_NS 100000000u
+#define BREAK_NS 20000000u
+/* How long after input what the guest answers is shown at once. */
+#define TYPING_NS 1000000000u
+
+/* Turns to wait for room in the port: longer than a FIFO lasts at 9600 baud. */
+#define POLL_TURNS 200000u
+
+/* Heads and tails run freely; their differences count, their remainders index. */
+struct console {
+	struct console *next;
+	struct vm *vm;
+	struct console_client client;
+	uint32_t head, tail;
+	uint32_t line_end;    /* after the last newline written */
+	uint64_t line_start;  /* host TSC of the first byte after that */
+	uint64_t last_put, last_typed; /* host TSC */
+	bool refused;
+	uint32_t in_head, in_tail;
+	uint32_t mark[LOG_LINES]; /* by line of the log: what of this ring comes before it */
+	uint8_t in[INPUT_RING];
+	uint8_t ring[CONSOLE_RING];
+};
+
+static struct {
+	struct spinlock lock; /* guards all of this and the consoles */
+	const struct console_port *port;
+	bool use_irq, irq_on;
+	bool stuck;           /* the port took no byte in the time that polling gives it */
+	bool flushing;        /* wait for nothing and nobody */
+	struct console *first;
+	unsigned int count;
+	struct console *focus;
+	struct console *open;   /* whose unfinished line stands on the wire; NULL: at the beginning of a line */
+	struct console *served; /* the last one whose line was sent */
+	uint32_t run;         /* bytes of the open line so far */
+	char staged[VM_NAME_SIZE + 2]; /* a prefix or a line end to go out first */
+	uint8_t staged_len, staged_at;
+	bool in_log;          /* in the middle of line_tail's line */
+	uint32_t log_head, log_tail, line_head, line_tail;
+	uint32_t log_end[LOG_LINES];
+	char log[LOG_RING];
+} con;
+
+static void stage(const char *text, size_t len)
+{
+	memcpy(con.staged, text, len);
+	con.staged_len = (uint8_t)len;
+	con.staged_at = 0;
+}
+
+static void end_line(void)
+{
+	stage("\r\n", 2);
+	con.open = NULL;
+}
+
+static void stage_prefix(const struct vm *vm)
+{
+	size_t len = strnlen(vm->name, VM_NAME_SIZE);
+
+	stage(vm->name, len);
+	con.staged[len] = '|';
+	con.staged[len + 1] = ' ';
+	con.staged_len = (uint8_t)(len + 2);
+}
+
+/* ---- what is sent next ---- */
+
+static bool older(uint64_t since, uint64_t ns)
+{
+	return con.flushing || tsc_now() - since >= tsc_from_ns(ns);
+}
+
+static bool has_line(const struct console *c)
+{
+	return (int32_t)(c->line_end - c->tail) > 0;
+}
+
+/* May C begin a line on the wire now? Alone it always may; several wait until they have a whole one. */
+static bool is_ready(const struct console *c)
+{
+	if (c->head == c->tail)
+		return false;
+	if (con.count == 1 || has_line(c) || c->head - c->tail >= LONG_LINE)
+		return true;
+	return older(c->line_start, SHOW_NS) || !older(c->last_typed, TYPING_NS);
+}
+
+/* The next in turn that may begin a line, or NULL. */
+static struct console *next_ready(void)
+{
+	struct console *c = con.served;
+
+	for (unsigned int i = 0; i < con.count; i++) {
+		c = c && c->next ? c->next : con.first;
+		if (is_ready(c))
+			return c;
+	}
+	return NULL;
+}
+
+static bool log_waits(void)
+{
+	return con.line_head != con.line_tail;
+}
+
+/* The open line goes on while it can, and is not broken while its guest may be writing it. */
+static bool keep_open(void)
+{
+	if (con.run >= LONG_LINE && (log_waits() || con.count > 1))
+		return false;
+	return con.open->head != con.open->tail || !older(con.open->last_put, BREAK_NS);
+}
+
+/* Has all been sent that guests had written before the log's next line? */
+static bool marks_passed(void)
+{
+	uint32_t slot = con.line_tail % LOG_LINES;
+
+	for (const struct console *c = con.first; c; c = c->next)
+		if ((int32_t)(c->mark[slot] - c->tail) > 0)
+			return false;
+	return true;
+}
+
+static uint8_t log_byte(void)
+{
+	if (con.log_tail != con.log_end[con.line_tail % LOG_LINES])
+		return (uint8_t)con.log[con.log_tail++ % LOG_RING];
+	con.line_tail++;
+	con.in_log = false;
+	stage("\n", 1);
+	return '\r';
+}
+
+static uint8_t guest_byte(struct console *c)
+{
+	uint8_t byte = c->ring[c->tail++ % CONSOLE_RING];
+
+	con.open = c;
+	con.served = c;
+	con.run++;
+	if (byte == '\n')
+		con.open = NULL;
+	return byte;
+}
+
+/* Whose byte is next at this point: C's; NULL with con.in_log set: the log's; NULL: nothing to send. */
+static struct console *choose(void)
+{
+	struct console *c;
+
+	if (con.open && keep_open())
+		return con.open->head != con.open->tail ? con.open : NULL;
+	if (log_waits() && marks_passed()) {
+		con.in_log = true;
+		return NULL;
+	}
+	c = next_ready();
+	/* Nobody else wants the line: its owner keeps it. */
+	if (con.open && !c && con.open->head != con.open->tail)
+		return con.open;
+	return c;
+}
+
+/* False when there is nothing to send now. */
+static bool next_byte(uint8_t *byte)
+{
+	for (;;) {
+		struct console *c = NULL;
+
+		if (con.staged_at < con.staged_len) {
+			*byte = (uint8_t)con.staged[con.staged_at++];
+			return true;
+		}
+		if (!con.in_log)
+			c = choose();
+		if (!c && !con.in_log)
+			return false;
+		if (con.open && con.open != c) {
+			end_line();
+		} else if (con.in_log) {
+			*byte = log_byte();
+			return true;
+		} else if (!con.open && con.count > 1) {
+			stage_prefix(c->vm);
+			con.open = c;
+			con.run = 0;
+		} else {
+			if (!con.open)
+				con.run = 0;
+			*byte = guest_byte(c);
+			return true;
+		}
+	}
+}
+
+/* ---- the physical port ---- */
+
+static void set_irq(bool on)
+{
+	if (con.use_irq && on != con.irq_on) {
+		con.irq_on = on;
+		con.port->tx_irq(on);
+	}
+}
+
+/* Fills the port as far as it takes bytes; the interrupt goes on from there. */
+static void pump(void)
+{
+	unsigned int room;
+	uint8_t byte;
+
+	while ((room = con.port->tx_room()) > 0) {
+		while (room--) {
+			if (!next_byte(&byte)) {
+				set_irq(false);
+				return;
+			}
+			con.port->tx(byte);
+		}
+	}
+	set_irq(true);
+}
+
+/* A port that did not move once is given no time any more until it does. */
+static bool wait_room(void)
+{
+	for (uint32_t i = 0; i < (con.stuck ? 1 : POLL_TURNS); i++) {
+		if (con.port->tx_room()) {
+			con.stuck = false;
+			return true;
+		}
+		__builtin_ia32_pause();
+	}
+	con.stuck = true;
+	return false;
+}
+
+/* Sends by polling until nothing is to be sent now or the port takes no more. */
+static void pump_polled(void)
+{
+	uint8_t byte;
+
+	while (wait_room()) {
+		if (!next_byte(&byte))
+			return;
+		con.port->tx(byte);
+	}
+}
+
+static void discard(void)
+{
+	uint8_t byte;
+
+	while (next_byte(&byte))
+		;
+}
+
+/* Something was written. */
+static void kick(void)
+{
+	if (!con.port)
+		discard();
+	else if (!con.use_irq)
+		pump_polled();
+	else if (!con.irq_on)
+		pump();
+}
+
+void console_init(const struct console_port *port)
+{
+	spin_lock(&con.lock);
+	con.port = port;
+	kick();
+	spin_unlock(&con.lock);
+}
+
+void console_use_irq(void)
+{
+	spin_lock(&con.lock);
+	con.use_irq = con.port != NULL;
+	kick();
+	spin_unlock(&con.lock);
+}
+
+static void flush(void)
+{
+	con.flushing = true;
+	if (con.port)
+		pump_polled();
+	con.flushing = false;
+}
+
+void console_flush(void)
+{
+	spin_lock(&con.lock);
+	flush();
+	spin_unlock(&con.lock);
+}
+
+/* ---- the hypervisor's lines ---- */
+
+static bool log_fits(size_t len)
+{
+	return LOG_RING - (con.log_head - con.log_tail) >= len &&
+	       con.line_head - con.line_tail < LOG_LINES;
+}
+
+/* A full log waits no more for guests or for interrupts. A stuck port costs the oldest lines. */
+static void make_room(size_t len)
+{
+	if (!log_fits(len))
+		flush();
+	while (!log_fits(len)) {
+		con.log_tail = con.log_end[con.line_tail % LOG_LINES];
+		con.line_tail++;
+		con.in_log = false;
+	}
+}
+
+static void set_marks(uint32_t slot)
+{
+	for (struct console *c = con.first; c; c = c->next)
+		c->mark[slot] = con.count == 1 ? c->head : c->line_end;
+}
+
+void console_write_log(void *ctx, const char *line, size_t len)
+{
+	uint32_t slot;
+
+	(void)ctx;
+	len = MIN(len, LOG_RING / 2);
+	spin_lock(&con.lock);
+	make_room(len);
+	for (size_t i = 0; i < len; i++)
+		con.log[con.log_head++ % LOG_RING] = line[i];
+	slot = con.line_head % LOG_LINES;
+	con.log_end[slot] = con.log_head;
+	set_marks(slot);
+	con.line_head++;
+	kick();
+	spin_unlock(&con.lock);
+}
+
+/* ---- guests ---- */
+
+int console_attach(struct vm *vm, const struct console_client *client)
+{
+	struct console *c = pages_alloc(ALIGN_UP(sizeof(*c), PAGE_SIZE) / PAGE_SIZE);
+	struct console **end;
+
+	if (!c)
+		return -ENOMEM;
+	c->vm = vm;
+	c->client = *client;
+	spin_lock(&con.lock);
+	for (end = &con.first; *end; end = &(*end)->next)
+		;
+	*end = c;
+	con.count++;
+	if (!con.focus)
+		con.focus = c;
+	vm->console = c;
+	spin_unlock(&con.lock);
+	return 0;
+}
+
+void console_focus(struct vm *vm)
+{
+	spin_lock(&con.lock);
+	con.focus = vm ? vm->console : NULL;
+	spin_unlock(&con.lock);
+}
+
+bool console_put(struct vm *vm, uint8_t byte)
+{
+	struct console *c = vm->console;
+	bool taken;
+
+	spin_lock(&con.lock);
+	taken = c->head - c->tail < CONSOLE_RING;
+	if (taken) {
+		c->last_put = tsc_now();
+		if (c->head == c->line_end)
+			c->line_start = c->last_put;
+		c->ring[c->head++ % CONSOLE_RING] = byte;
+		if (byte == '\n')
+			c->line_end = c->head;
+		kick();
+	}
+	c->refused = !taken;
+	spin_unlock(&con.lock);
+	return taken;
+}
+
+static bool take_input(struct console *c, uint8_t *byte)
+{
+	bool any;
+
+	spin_lock(&con.lock);
+	any = c->in_head != c->in_tail;
+	if (any)
+		*byte = c->in[c->in_tail++ % INPUT_RING];
+	spin_unlock(&con.lock);
+	return any;
+}
+
+void console_input_ready(struct vm *vm)
+{
+	struct console *c = vm->console;
+	uint8_t byte;
+
+	/*
+	 * Nearly always there is nothing: not worth the lock. Nothing is missed: console_irq() comes
+	 * here after it has put a byte into the ring, and dev_lock orders the two.
+	 */
+	if (READ_ONCE(c->in_head) == READ_ONCE(c->in_tail))
+		return;
+	while (c->client.input_room(c->client.dev) > 0 && take_input(c, &byte))
+		c->client.input(c->client.dev, byte);
+}
+
+void console_reset(struct vm *vm)
+{
+	struct console *c = vm->console;
+
+	spin_lock(&con.lock);
+	c->in_tail = c->in_head;
+	c->refused = false;
+	spin_unlock(&con.lock);
+}
+
+/* ---- interrupts and time ---- */
+
+/* What is typed while nobody listens, or faster than a guest reads, is lost as on a real line. */
+static void read_port(void)
+{
+	struct console *c = con.focus;
+	uint8_t byte;
+
+	while (con.port->rx(&byte)) {
+		if (!c || c->in_head - c->in_tail == INPUT_RING)
+			continue;
+		c->in[c->in_head % INPUT_RING] = byte;
+		WRITE_ONCE(c->in_head, c->in_head + 1);
+		c->last_typed = tsc_now();
+	}
+}
+
+static bool room_again(struct console *c)
+{
+	bool again;
+
+	spin_lock(&con.lock);
+	again = c->refused && CONSOLE_RING - (c->head - c->tail) >= ROOM_AGAIN;
+	if (again)
+		c->refused = false;
+	spin_unlock(&con.lock);
+	return again;
+}
+
+/* Tells the devices what has changed for them. The list of consoles does not change any more. */
+static void serve_clients(void)
+{
+	for (struct console *c = con.first; c; c = c->next) {
+		bool input = READ_ONCE(c->in_head) != READ_ONCE(c->in_tail);
+
+		if (!input && !READ_ONCE(c->refused))
+			continue;
+		spin_lock(&c->vm->dev_lock);
+		console_input_ready(c->vm);
+		if (room_again(c))
+			c->client.output_room(c->client.dev);
+		spin_unlock(&c->vm->dev_lock);
+	}
+}
+
+void console_irq(void)
+{
+	if (!con.port)
+		return;
+	spin_lock(&con.lock);
+	read_port();
+	pump();
+	spin_unlock(&con.lock);
+	serve_clients();
+}
+
+uint64_t console_tick(void)
+{
+	uint64_t next = ~0ULL;
+
+	spin_lock(&con.lock);
+	if (con.port && !con.irq_on)
+		kick();
+	if (log_waits())
+		next = 0;
+	for (const struct console *c = con.first; c; c = c->next)
+		if (c->head != c->tail)
+			next = MIN(next, c->line_start + tsc_from_ns(SHOW_NS));
+	spin_unlock(&con.lock);
+	/* What is due but waits for the port, or for an open line to end, is worth a look soon. */
+	return MAX(next, tsc_now() + tsc_from_ns(BREAK_NS));
+}
