@@ -104,16 +104,11 @@ static void mask_lvts(void)
 			apic_write(lvts[i].reg, APIC_LVT_MASKED | VEC_SPURIOUS);
 }
 
-/*
- * Each EOI ends the highest in service; what firmware had not ended would block everything of lower
- * priority.
- */
+/* Each EOI ends the highest in service; what firmware had not ended would block all below it. */
 static void end_all_in_service(void)
 {
 	for (unsigned int i = 0; i < 256 / VECTORS_PER_ISR; i++)
-		for (unsigned int n =
-			     (unsigned int)__builtin_popcount(apic_read(APIC_ISR + i * 0x10));
-		     n; n--)
+		for (uint32_t isr = apic_read(APIC_ISR + i * 0x10); isr; isr &= isr - 1)
 			apic_eoi();
 }
 
