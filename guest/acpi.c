@@ -1,7 +1,7 @@
 /*
- * RSDP, XSDT, FADT with FACS, MADT, and the DSDT that iasl made from dsdt.asl. The platform is not
- * hardware-reduced ACPI: it has the fixed PM1 registers, and a reset register. It is always in ACPI
- * mode (no SMI command).
+ * RSDP, XSDT, FADT with FACS, MADT, and the DSDT and SSDTs that iasl made from the *.asl files. The
+ * platform is not hardware-reduced ACPI: it has the fixed PM1 registers, and a reset register. It
+ * is always in ACPI mode (no SMI command).
  */
 #include "guest/acpi.h"
 
@@ -11,6 +11,7 @@
 #include "lib/assert.h"
 #include "lib/string.h"
 #include "lib/util.h"
+#include "ssdt_rtc.h"
 
 #define OEM_ID	     "SOCLE "
 #define OEM_TABLE_ID "SOCLEVM "
@@ -44,7 +45,7 @@ struct rsdp {
 } __attribute__((packed));
 _Static_assert(sizeof(struct rsdp) == 36 && offsetof(struct rsdp, length) == 20, "ACPI 5.2.5.3");
 
-#define XSDT_ENTRIES 2
+#define XSDT_ENTRIES 3 /* at most */
 
 struct xsdt {
 	struct sdt_header header;
@@ -302,13 +303,18 @@ static void put_rsdp(struct writer *w, uint64_t at, uint64_t xsdt)
 uint64_t guest_acpi_write(struct writer *w, const struct guest_platform *p, unsigned int vcpus)
 {
 	struct tables t = {.w = w, .next = LAYOUT_ACPI + sizeof(struct rsdp)};
-	struct xsdt xsdt = {0};
-	uint64_t facs, dsdt;
+	struct xsdt x = {0};
+	uint64_t facs, dsdt, xsdt;
+	size_t n = 0;
 
 	facs = place_facs(&t);
 	dsdt = place(&t, dsdt_aml, sizeof(dsdt_aml), 16);
-	xsdt.entries[0] = place_fadt(&t, p, facs, dsdt);
-	xsdt.entries[1] = place_madt(&t, p, vcpus);
-	put_rsdp(w, LAYOUT_ACPI, place_sdt(&t, &xsdt.header, "XSDT", 1, sizeof(xsdt)));
+	x.entries[n++] = place_fadt(&t, p, facs, dsdt);
+	x.entries[n++] = place_madt(&t, p, vcpus);
+	if (p->rtc)
+		x.entries[n++] = place(&t, ssdt_rtc_aml, sizeof(ssdt_rtc_aml), 16);
+	xsdt = place_sdt(&t, &x.header, "XSDT", 1,
+			 offsetof(struct xsdt, entries) + n * sizeof(x.entries[0]));
+	put_rsdp(w, LAYOUT_ACPI, xsdt);
 	return LAYOUT_ACPI;
 }

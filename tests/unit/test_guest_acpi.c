@@ -136,11 +136,18 @@ static void clock_that_is_there(void **state)
 {
 	struct guest_platform p = platform;
 	struct vm *vm;
+	uint64_t ssdt;
 
 	(void)state;
 	p.rtc = true;
 	vm = with_tables(&p, 1);
 	assert_int_equal(guest_vm_get(vm, find(vm, "FACP") + 109, 2), 0x05);
+	ssdt = find(vm, "SSDT");
+	assert_int_not_equal(ssdt, 0);
+	assert_int_equal(sum(vm, ssdt, guest_vm_get(vm, ssdt + 4, 4)), 0);
+	guest_vm_free(vm);
+	vm = with_tables(&platform, 1);
+	assert_int_equal(find(vm, "SSDT"), 0);
 	guest_vm_free(vm);
 }
 
@@ -213,11 +220,14 @@ static void dump(const struct vm *vm, const char *dir, const char *signature)
 /* The compiler of ACPI's reference implementation can read all of it and has nothing to say. */
 static void disassembles(void **state)
 {
-	static const char *const signatures[] = {"XSDT", "FACP", "APIC", "FACS", "DSDT"};
-	struct vm *vm = with_tables(&platform, 3);
+	static const char *const signatures[] = {"XSDT", "FACP", "APIC", "FACS", "DSDT", "SSDT"};
+	struct guest_platform p = platform;
+	struct vm *vm;
 	char dir[] = "/tmp/socle-acpi-XXXXXX", command[512];
 
 	(void)state;
+	p.rtc = true;
+	vm = with_tables(&p, 3);
 	assert_non_null(mkdtemp(dir));
 	for (size_t i = 0; i < ARRAY_SIZE(signatures); i++) {
 		dump(vm, dir, signatures[i]);
