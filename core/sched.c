@@ -25,7 +25,16 @@ struct sched {
 	uint32_t attentive;   /* in a guest, about to enter one, or idle: a kick is wanted */
 };
 
-static struct sched *sched_of(struct pcpu *cpu)
+/* The boot core's, by the clock. */
+static uint64_t (*housekeeping)(void);
+static uint64_t housekeeping_at;
+
+void sched_set_housekeeping(uint64_t (*fn)(void))
+{
+	housekeeping = fn;
+}
+
+static struct sched *sched_of(const struct pcpu *cpu)
 {
 	return cpu->core_private;
 }
@@ -49,6 +58,11 @@ void sched_place(struct vcpu *v, struct pcpu *cpu)
 		s->queue = v;
 	}
 	s->count++;
+}
+
+unsigned int sched_load_of(const struct pcpu *cpu)
+{
+	return sched_of(cpu)->count;
 }
 
 bool sched_alone(const struct vcpu *v)
@@ -177,14 +191,27 @@ static bool others_want(struct vcpu *v)
 	return false;
 }
 
+static void keep_house(void)
+{
+	if (housekeeping && this_cpu()->id == 0 && tsc_now() >= housekeeping_at)
+		housekeeping_at = housekeeping();
+}
+
+/* When the core must be outside guests and awake for it; ~0: never. */
+static uint64_t housekeeping_deadline(void)
+{
+	return housekeeping && this_cpu()->id == 0 ? housekeeping_at : ~0ull;
+}
+
 bool sched_may_stay(struct vcpu *v)
 {
+	keep_house();
 	return sched_alone(v) || tsc_now() < v->slice_end || !others_want(v);
 }
 
 uint64_t sched_deadline(struct vcpu *v)
 {
-	uint64_t at = v->timer_deadline ? v->timer_deadline : ~0ull;
+	uint64_t at = MIN(v->timer_deadline ? v->timer_deadline : ~0ull, housekeeping_deadline());
 
 	if (!sched_alone(v)) {
 		if (others_want(v))
@@ -199,7 +226,7 @@ uint64_t sched_deadline(struct vcpu *v)
 
 static void idle(struct sched *s)
 {
-	uint64_t at = ~0ull;
+	uint64_t at = housekeeping_deadline();
 	struct vcpu *v = s->queue;
 
 	for (unsigned int i = 0; i < s->count; i++, v = v->next_on_cpu)
@@ -268,6 +295,7 @@ _Noreturn void sched_loop(struct pcpu *cpu)
 		cpu_irq_window();
 		if (lifecycle_all_ended())
 			leave(cpu);
+		keep_house();
 		v = pick(s);
 		if (v)
 			turn(v);

@@ -17,6 +17,8 @@ struct vcpu;
 int sched_init_cpu(struct pcpu *cpu);
 /* Puts V into CPU's queue. At boot, before cores run. */
 void sched_place(struct vcpu *v, struct pcpu *cpu);
+/* How many vCPUs have been placed on CPU. */
+unsigned int sched_load_of(const struct pcpu *cpu);
 /* Runs CPU's vCPUs, for ever. On CPU, interrupts off. */
 _Noreturn void sched_loop(struct pcpu *cpu);
 /* Makes V's core look at V's requests soon. From any core. */
@@ -36,6 +38,11 @@ bool sched_may_stay(struct vcpu *v);
 uint64_t sched_deadline(struct vcpu *v);
 /* From now on until sched_attentive(false), sched_kick() interrupts this core. */
 void sched_attentive(bool on);
+/*
+ * FN is called on the boot core, outside guests, at the host TSC that it returned last (at once at first). At boot. For what
+ * is due by the clock: consoles.
+ */
+void sched_set_housekeeping(uint64_t (*fn)(void));
 /* Every core looks at what there is to do. From any core. */
 void sched_wake_all(void);
 

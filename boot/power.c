@@ -1,0 +1,79 @@
+#include "boot/power.h"
+
+#include "arch/x86/cpu.h"
+#include "arch/x86/paging.h"
+#include "boot/firmware.h"
+#include "core/console.h"
+#include "core/lifecycle.h"
+#include "lib/log.h"
+#include "lib/util.h"
+
+/* ACPI 6.5 4.8.3.2.1: PM1 control, SLP_EN and SLP_TYP. */
+#define PM1_SLP_EN BIT(13)
+#define PM1_SLP_TYP_SHIFT 10
+
+enum { EFI_RESET_SHUTDOWN = 2 };
+
+typedef void reset_system(uint32_t type, uint64_t status, uint64_t size, void *data)
+	__attribute__((ms_abi));
+
+static reset_system *reset_service;
+static struct pt firmware; /* everything at its own address, writable and executable, as firmware expects */
+static const struct acpi_info *acpi;
+
+/* End of all memory that the firmware has described, 4 GiB at least: its devices are below that. */
+static uint64_t memory_top(const struct handover *h)
+{
+	uint64_t top = GIB(4);
+
+	for (size_t i = 0; i < h->memory_count; i++)
+		top = MAX(top, h->memory[i].base + h->memory[i].pages * PAGE_SIZE);
+	return ALIGN_UP(top, GIB(1));
+}
+
+int power_init(const struct handover *h)
+{
+	bool gib = cpuid(0x80000001, 0).edx & BIT(26);
+	int err = pt_init(&firmware, &host_format, read_cr4() & CR4_LA57 ? 5 : 4,
+			  gib ? PT_PAGE_1G : PT_PAGE_2M, &pt_pages);
+
+	if (err)
+		return err;
+	acpi = firmware_tables(h->rsdp);
+	reset_service = (reset_system *)(uintptr_t)h->reset_system;
+	/* Write-back here; the MTRRs, which Socle leaves as they were, make devices uncached. */
+	return pt_map(&firmware, 0, 0, memory_top(h), PT_R | PT_W | PT_X, MT_WB, PT_PAGE_1G);
+}
+
+/* ACPI's own way, where the runtime service has come back. */
+static void acpi_off(void)
+{
+	if (!acpi || !acpi->has_s5 || !acpi->pm1a_cnt_port)
+		return;
+	outw((uint16_t)acpi->pm1a_cnt_port,
+	     (uint16_t)(acpi->s5_typ_a << PM1_SLP_TYP_SHIFT | PM1_SLP_EN));
+	if (acpi->pm1b_cnt_port)
+		outw((uint16_t)acpi->pm1b_cnt_port,
+		     (uint16_t)(acpi->s5_typ_b << PM1_SLP_TYP_SHIFT | PM1_SLP_EN));
+}
+
+/* QEMU's and Bochs's PM1 control registers, for a machine without ACPI tables. */
+static void emulator_off(void)
+{
+	outw(0x604, PM1_SLP_EN);
+	outw(0xb004, PM1_SLP_EN);
+}
+
+void machine_off(void)
+{
+	console_flush();
+	write_cr3(firmware.root);
+	if (reset_service)
+		reset_service(EFI_RESET_SHUTDOWN, 0, 0, NULL);
+	acpi_off();
+	emulator_off();
+	log_info("the machine does not switch itself off; it may be switched off now");
+	console_flush();
+	for (;;)
+		cpu_hlt();
+}

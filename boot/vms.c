@@ -1,0 +1,254 @@
+#include "boot/vms.h"
+
+#include "arch/x86/fpu.h"
+#include "arch/x86/mtrr.h"
+#include "arch/x86/pages.h"
+#include "arch/x86/percpu.h"
+#include "arch/x86/tsc.h"
+#include "boot/panic.h"
+#include "core/cpuid.h"
+#include "core/gmem.h"
+#include "core/lifecycle.h"
+#include "core/npt.h"
+#include "core/sched.h"
+#include "core/vm.h"
+#include "devices/pc.h"
+#include "guest/guest.h"
+#include "lib/err.h"
+#include "lib/log.h"
+#include "lib/string.h"
+
+/* What a VM is made of beyond core/'s part. */
+struct platform {
+	struct pc pc;
+	struct guest_image image;
+};
+
+static struct vm **vms;
+static size_t vm_count;
+
+static const struct guest_platform guest_platform = {
+	.pm1_event = ACPI_PM1_EVT_PORT,
+	.pm1_control = ACPI_PM1_CNT_PORT,
+	.pm_timer = ACPI_PM_TMR_PORT,
+	.reset_port = 0xcf9,
+	.reset_value = 6,
+	.sci_gsi = ACPI_SCI_GSI,
+	.ioapic_id = 0,
+	.ioapic_address = IOAPIC_GPA,
+	.rtc = true,
+};
+
+static void *alloc(size_t size)
+{
+	void *p = pages_alloc((size + PAGE_SIZE - 1) / PAGE_SIZE);
+
+	if (!p)
+		panic("out of memory: the pool of %zu KiB is used up",
+		      pages_total() * PAGE_SIZE / 1024);
+	return p;
+}
+
+static void check(int err, const char *what)
+{
+	if (err)
+		panic("%s: error %d", what, -err);
+}
+
+static int load(struct vm *vm, struct strbuf *why)
+{
+	struct platform *p = vm->platform;
+
+	return guest_load(vm, &p->image, &guest_platform, why);
+}
+
+static void reset_devices(struct vm *vm)
+{
+	struct platform *p = vm->platform;
+
+	pc_reset(&p->pc);
+}
+
+static const struct vm_hooks hooks = {.load = load, .reset_devices = reset_devices};
+
+static void add_ram(struct vm *vm, uint64_t gpa, uint64_t pa, uint64_t size)
+{
+	struct vm_ram *last = vm->ram_count ? &vm->ram[vm->ram_count - 1] : NULL;
+
+	if (last && last->gpa + last->size == gpa && (uint64_t)(uintptr_t)last->hva + last->size == pa) {
+		last->size += size;
+		return;
+	}
+	if (vm->ram_count == ARRAY_SIZE(vm->ram))
+		panic("vm %s: memory in more than %zu pieces", vm->name, ARRAY_SIZE(vm->ram));
+	vm->ram[vm->ram_count++] = (struct vm_ram){gpa, size, (uint8_t *)(uintptr_t)pa};
+}
+
+/* Guest memory is contiguous but for the hole below 4 GiB, whatever the host's extents look like. */
+static void lay_out_ram(struct vm *vm, const struct boot_vm *b)
+{
+	uint64_t gpa = 0;
+
+	for (size_t i = 0; i < b->ram_count; i++) {
+		uint64_t pa = b->ram[i].base, left = b->ram[i].size;
+
+		while (left) {
+			uint64_t n = gpa < GMEM_LOW_END ? MIN(left, GMEM_LOW_END - gpa) : left;
+
+			add_ram(vm, gpa, pa, n);
+			gpa += n;
+			pa += n;
+			left -= n;
+			if (gpa == GMEM_LOW_END)
+				gpa = GIB(4);
+		}
+	}
+}
+
+static struct guest_image image_of(const struct boot_vm *b)
+{
+	return (struct guest_image){
+		.kind = b->config->kind,
+		.kernel = b->kernel.data,
+		.kernel_size = b->kernel.size,
+		.initrd = b->initrd.data,
+		.initrd_size = b->initrd.size,
+		.cmdline = b->config->cmdline,
+	};
+}
+
+/* The pristine files are read at each start: in this VM's tables alone, read-only. */
+static void map_file(struct vm *vm, const struct boot_file *f)
+{
+	if (f->pages.size)
+		check(pt_map(&vm->host, f->pages.base, f->pages.base, f->pages.size, PT_R, MT_WB,
+			     PT_PAGE_2M),
+		      "guest image");
+}
+
+static void build_vcpu(struct vm *vm, unsigned int id)
+{
+	struct vcpu *v = alloc(sizeof(*v));
+	uint64_t mask = cpuid_xcr0_mask(vm);
+
+	vm->vcpu[id] = v;
+	v->vm = vm;
+	v->id = id;
+	v->activity = VCPU_PARKED;
+	v->fpu = alloc(fpu_size(mask));
+	fpu_init_area(v->fpu, mask);
+	check(hv->vcpu_init(v), "virtual processor");
+}
+
+static void build(struct vm *vm, const struct boot_vm *b, const struct mtrr *mtrr)
+{
+	const struct config_vm *c = b->config;
+	struct platform *p = alloc(sizeof(*p));
+
+	memcpy(vm->name, c->name, sizeof(vm->name));
+	vm->vcpu_count = c->vcpus;
+	vm->memory = c->memory;
+	vm->hooks = &hooks;
+	vm->platform = p;
+	vm->on_reboot = c->on_reboot == CONFIG_ACTION_RESTART ? VM_POLICY_RESTART : VM_POLICY_STOP;
+	vm->on_crash = c->on_crash == CONFIG_ACTION_RESTART ? VM_POLICY_RESTART : VM_POLICY_STOP;
+	vm->autostart = c->autostart;
+	p->image = image_of(b);
+	lay_out_ram(vm, b);
+	check(npt_map_ram(vm, mtrr), "nested page tables");
+	map_file(vm, &b->kernel);
+	map_file(vm, &b->initrd);
+	check(cpuid_init(vm), "CPUID table");
+	check(hv->vm_init(vm), "virtual machine");
+	for (unsigned int i = 0; i < c->vcpus; i++)
+		build_vcpu(vm, i);
+	check(pc_init(&p->pc, vm), "devices");
+}
+
+/* UTC at TSC 0, so that the time of day is this plus the TSC. */
+static uint64_t wall_clock_base(const struct handover *h)
+{
+	return h->wall_clock_s ? h->wall_clock_s * 1000000000ull - tsc_to_ns(h->wall_clock_tsc) : 0;
+}
+
+static bool allowed(const struct config_vm *c, unsigned int cpu)
+{
+	for (size_t i = 0; i < c->cpus_count; i++)
+		if (cpu >= c->cpus[i].first && cpu <= c->cpus[i].last)
+			return true;
+	return !c->has_cpus;
+}
+
+static bool has_vcpu_on(const struct vm *vm, const struct pcpu *cpu)
+{
+	for (unsigned int i = 0; i < vm->vcpu_count; i++)
+		if (vm->vcpu[i]->cpu == cpu)
+			return true;
+	return false;
+}
+
+/* The allowed core with the fewest vCPUs that has none of this VM yet; the lowest number of equals. */
+static struct pcpu *choose(const struct vm *vm, const struct config_vm *c)
+{
+	struct pcpu *best = NULL;
+
+	for (unsigned int i = 0; i < cpu_count; i++) {
+		struct pcpu *cpu = pcpus[i];
+
+		if (cpu->state != CPU_ONLINE || !allowed(c, i) || has_vcpu_on(vm, cpu))
+			continue;
+		if (!best || sched_load_of(cpu) < sched_load_of(best))
+			best = cpu;
+	}
+	return best;
+}
+
+static void place_vm(struct vm *vm, const struct config_vm *c)
+{
+	for (unsigned int i = 0; i < vm->vcpu_count; i++) {
+		struct pcpu *cpu = choose(vm, c);
+
+		if (!cpu)
+			panic("vm %s: vcpu %u has no core: not all of this machine's started",
+			      vm->name, i);
+		sched_place(vm->vcpu[i], cpu);
+	}
+}
+
+/* VMs that name their cores first: the others can go around them. */
+static void place(const struct handover *h)
+{
+	for (int named = 1; named >= 0; named--)
+		for (size_t i = 0; i < h->vm_count; i++)
+			if (h->vms[i].config->has_cpus == named)
+				place_vm(vms[i], h->vms[i].config);
+}
+
+unsigned int vms_build(const struct handover *h)
+{
+	static struct mtrr mtrr;
+	unsigned int starting = 0;
+
+	mtrr_read(&mtrr);
+	vm_count = h->vm_count;
+	vms = alloc(vm_count * sizeof(struct vm *));
+	for (size_t i = 0; i < vm_count; i++) {
+		vms[i] = alloc(sizeof(struct vm));
+		vms[i]->index = (unsigned int)i;
+		vms[i]->wall_clock_ns = wall_clock_base(h);
+		build(vms[i], &h->vms[i], &mtrr);
+		if (!vms[i]->autostart)
+			continue;
+		vm_register(vms[i]);
+		starting++;
+	}
+	place(h);
+	return starting;
+}
+
+void vms_start(void)
+{
+	for (size_t i = 0; i < vm_count; i++)
+		if (vms[i]->autostart)
+			vm_start(vms[i]);
+}
