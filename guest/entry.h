@@ -13,7 +13,7 @@ struct vcpu;
 #define ENTRY_DS 0x18u
 
 /*
- * Each starts from V after vcpu_state_reset() and sets what differs: mode, segments, caches on,
+ * Each starts from V in its state after power-up and sets what differs: mode, segments, caches on,
  * interrupts off, RIP, RSP, all other general registers 0. The last two write a GDT with flat
  * segments of 4 GiB, and the last one page tables that map the first 4 GiB to themselves.
  */

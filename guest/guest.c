@@ -1,7 +1,6 @@
 /* The kinds of guests, and what loading has in common for all of them. */
 #include "guest/guest.h"
 
-#include "core/vcpu.h"
 #include "core/vm.h"
 #include "guest/acpi.h"
 #include "guest/bzimage.h"
@@ -68,7 +67,6 @@ int guest_load(struct vm *vm, const struct guest_image *img, const struct guest_
 
 	if (err)
 		return err;
-	vcpu_state_reset(vm->vcpu[0], false);
 	rsdp = guest_acpi_write(&w, p, vm->vcpu_count);
 	err = kind->load(&w, img, &ram, rsdp, vm->vcpu[0], why);
 	if (!err && w.err) {

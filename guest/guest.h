@@ -58,9 +58,9 @@ int guest_check(const struct guest_image *img, uint64_t memory, struct strbuf *w
 
 /*
  * Writes IMG, the ACPI tables and what else the kind's start needs into VM's memory, which is
- * zeroed, and the entry state into st and gpr of vCPU 0. On the core of vCPU 0, with no vCPU of VM
- * running. 0, or an error as of guest_check(), or -EFAULT when memory is missing where VM says
- * there is some.
+ * zeroed, and turns st and gpr of vCPU 0 from the state after power-up into the entry state. On the
+ * core of vCPU 0, with no vCPU of VM running. 0, or an error as of guest_check(), or -EFAULT when
+ * memory is missing where VM says there is some.
  */
 int guest_load(struct vm *vm, const struct guest_image *img, const struct guest_platform *p,
 	       struct strbuf *why);

@@ -103,7 +103,7 @@ static void entry_state(void **state)
 	assert_int_equal(v->st.seg[SEG_SS].selector, 0x18);
 	assert_int_equal(v->st.seg[SEG_ES].selector, 0x18);
 	/* The other vCPU waits as power-up left it. */
-	assert_int_equal(f->vm->vcpu[1]->st.rip, 0xa5a5a5a5a5a5a5a5);
+	assert_int_equal(f->vm->vcpu[1]->st.rip, 0xfff0);
 }
 
 static void boot_params(void **state)

@@ -13,8 +13,8 @@
 #define FAKE_CMDLINE	  2047u
 
 /*
- * FAKE_SIZE bytes from malloc(): protocol 2.15, relocatable in steps of 2 MiB, to run at FAKE_PREF, initrd below 2 GiB or
- * anywhere. The payload's bytes count up, modulo 251.
+ * FAKE_SIZE bytes from malloc(): protocol 2.15, relocatable in steps of 2 MiB, to run at FAKE_PREF,
+ * initrd below 2 GiB or anywhere. The payload's bytes count up, modulo 251.
  */
 uint8_t *fake_bzimage(void);
 

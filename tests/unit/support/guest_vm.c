@@ -11,7 +11,6 @@
 
 #include "config/config.h"
 #include "core/gmem.h"
-#include "core/vcpu.h"
 
 /* What guest/ needs of other modules. */
 void assert_failed(const char *file, int line, const char *what)
@@ -25,12 +24,9 @@ const char *config_kind_name(enum config_kind kind)
 	return kind == CONFIG_KIND_PVH ? "pvh" : "other";
 }
 
-/* As core/'s after power-up, as far as guests see it. */
-void vcpu_state_reset(struct vcpu *v, bool init)
+/* The state after power-up, as far as guests see it. */
+static void power_up(struct vcpu *v)
 {
-	(void)init;
-	memset(&v->st, 0, sizeof(v->st));
-	memset(v->gpr, 0, sizeof(v->gpr));
 	v->gpr[RDX] = 0x600;
 	v->st.cr0 = 0x60000010;
 	v->st.rip = 0xfff0;
@@ -68,8 +64,7 @@ struct vm *guest_vm_new(uint64_t memory, unsigned int vcpus)
 		vm->vcpu[i] = calloc(1, sizeof(struct vcpu));
 		vm->vcpu[i]->vm = vm;
 		vm->vcpu[i]->id = i;
-		memset(&vm->vcpu[i]->st, 0xa5, sizeof(vm->vcpu[i]->st));
-		memset(vm->vcpu[i]->gpr, 0xa5, sizeof(vm->vcpu[i]->gpr));
+		power_up(vm->vcpu[i]);
 	}
 	return vm;
 }

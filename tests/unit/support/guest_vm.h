@@ -7,8 +7,8 @@
 #include "core/vm.h"
 
 /*
- * MEMORY bytes, zeroed and split as guests' memory is, below 4 GiB in two extents that touch; pages are taken from the
- * machine as they are written to. vCPU state is filled with 0xa5.
+ * MEMORY bytes, zeroed and split as guests' memory is, below 4 GiB in two extents that touch; pages
+ * are taken from the machine as they are written to. vCPUs are in the state after power-up.
  */
 struct vm *guest_vm_new(uint64_t memory, unsigned int vcpus);
 void guest_vm_free(struct vm *vm);
