@@ -206,6 +206,7 @@ static const struct right_case rights[] = {
 	{"PAE: user write", MPAE, WALK_WRITE, 3, .want = OK},
 	{"PAE: no PDPTE", MPAE, WALK_READ, 0, .flip = {[3] = P}, .want = 0},
 	{"PAE: PDPTE with reserved bits", MPAE, WALK_READ, 0, .flip = {[3] = W}, .want = 9},
+	{"PAE: PDPTE with PS", MPAE, WALK_READ, 0, .flip = {[3] = PS}, .want = 9},
 	{"PAE: bits 62:52 are reserved", MPAE, WALK_READ, 0, .flip = {0, BIT(62)}, .want = 9},
 	{"PAE: read-only page", MPAE, WALK_WRITE, 3, .flip = {0, W}, .want = 7},
 	{"PAE: fetch from an NX page", MPAE, WALK_FETCH, 3, .efer = NXE, .flip = {[2] = NX},
@@ -265,7 +266,7 @@ static const struct {
 	{M32, 1, 0xc7654321, {0}, PAGE | 0x321, 0x1000},
 	{M32, 2, 0xc7654321, {[2] = PS | 0x1000 | 0xc0000000}, 0xc0254321, 0x400000},
 	/* PSE-36: bits 20:13 are address bits 39:32. */
-	{M32, 2, 0xc7654321, {[2] = PS | 0x1000 | 0xc0000000 | 0x25 << 13}, 0x25c0254321, 0x400000},
+	{M32, 2, 0xc7654321, {[2] = PS | 0x1000 | 0xc0000000 | 0xa5 << 13}, 0xa5c0254321, 0x400000},
 };
 
 static void test_page_sizes(void **state)

@@ -1,0 +1,486 @@
+#include "emul/exec.h"
+
+#include "emul/walk.h"
+#include "lib/err.h"
+#include "lib/string.h"
+#include "lib/util.h"
+
+enum { VECTOR_UD = 6, VECTOR_SS = 12, VECTOR_GP = 13 };
+
+#define CR0_PE	      BIT(0)
+#define ATTR_WRITABLE BIT(1) /* of data; of code: readable */
+#define ATTR_DOWN     BIT(2) /* data that expands down */
+#define ATTR_CODE     BIT(3)
+#define ATTR_BIG      BIT(14)
+#define ATTR_UNUSABLE BIT(16)
+
+/* ---- exceptions ---- */
+
+static enum emul_result raise(struct exec *x, uint8_t vector, bool has_error)
+{
+	/* In real mode no exception has an error code. */
+	x->cpu->exc = (struct emul_exc){
+		.vector = vector,
+		.has_error = has_error && (x->cpu->cr0 & CR0_PE),
+	};
+	return EMUL_EXCEPTION;
+}
+
+enum emul_result exec_raise_gp(struct exec *x)
+{
+	return raise(x, VECTOR_GP, true);
+}
+
+/* ---- addresses ---- */
+
+static bool limit_allows(const struct emul_seg *s, uint64_t offset, unsigned int size)
+{
+	uint64_t last = offset + size - 1;
+
+	if ((s->attr & (ATTR_CODE | ATTR_DOWN)) != ATTR_DOWN)
+		return last <= s->limit;
+	return offset > s->limit && last <= (s->attr & ATTR_BIG ? 0xffffffff : 0xffff);
+}
+
+/* SDM vol. 3A 6.5; real and virtual-8086 mode know limits only. */
+static bool type_allows(const struct exec *x, const struct emul_seg *s, bool write)
+{
+	if (!(x->cpu->cr0 & CR0_PE) || (x->cpu->rflags & RFLAGS_VM))
+		return true;
+	if (s->attr & ATTR_UNUSABLE)
+		return false;
+	if (s->attr & ATTR_CODE)
+		return !write && (s->attr & ATTR_WRITABLE);
+	return !write || (s->attr & ATTR_WRITABLE);
+}
+
+/* Where an offset lies, without checks. In 64-bit mode only FS and GS have a base. */
+static uint64_t segment_address(const struct exec *x, enum emul_seg_id seg, uint64_t offset)
+{
+	if (x->cpu->mode != EMUL_MODE_64)
+		return (uint32_t)(x->cpu->seg[seg].base + offset);
+	return seg >= EMUL_FS ? x->cpu->seg[seg].base + offset : offset;
+}
+
+enum emul_result exec_linear(struct exec *x, enum emul_seg_id seg, uint64_t offset,
+			     unsigned int size, bool write, uint64_t *linear)
+{
+	const struct emul_seg *s = &x->cpu->seg[seg];
+	bool allowed;
+
+	*linear = segment_address(x, seg, offset);
+	if (x->cpu->mode == EMUL_MODE_64)
+		allowed = walk_canonical(*linear, x->cpu->cr4) &&
+			  walk_canonical(*linear + size - 1, x->cpu->cr4);
+	else
+		allowed = type_allows(x, s, write) && limit_allows(s, offset, size);
+	return allowed ? EMUL_DONE : raise(x, seg == EMUL_SS ? VECTOR_SS : VECTOR_GP, true);
+}
+
+static uint64_t effective_address(const struct exec *x)
+{
+	const struct insn *i = &x->insn;
+	uint64_t offset = i->disp;
+
+	if (i->base == EMUL_RIP)
+		offset += x->cpu->rip + i->length;
+	else if (i->base != EMUL_NO_REG)
+		offset += x->cpu->gpr[i->base];
+	if (i->index != EMUL_NO_REG)
+		offset += x->cpu->gpr[i->index] * i->scale;
+	/* A bit number in a register reaches beyond the operand (SDM vol. 2A, BT). */
+	if (i->op >= OP_BT && i->op <= OP_BTC && i->src == OPND_REG) {
+		int64_t bit = alu_sign_extend(x->cpu->gpr[i->reg], i->op_size);
+
+		offset += (uint64_t)(bit >> 3) & -(uint64_t)i->op_size;
+	}
+	return alu_zero_extend(offset, i->addr_size);
+}
+
+/* ---- operands ---- */
+
+enum emul_result exec_read(struct exec *x, uint64_t linear, uint64_t *value, unsigned int size,
+			   enum emul_access access)
+{
+	*value = 0;
+	return x->ops->read(x->ctx, linear, value, size, access) ? EMUL_FAULT : EMUL_DONE;
+}
+
+enum emul_result exec_write(struct exec *x, uint64_t linear, uint64_t value, unsigned int size)
+{
+	return x->ops->write(x->ctx, linear, &value, size) ? EMUL_FAULT : EMUL_DONE;
+}
+
+enum emul_result exec_probe_write(struct exec *x, uint64_t linear, unsigned int size)
+{
+	return x->ops->probe_write(x->ctx, linear, size) ? EMUL_FAULT : EMUL_DONE;
+}
+
+static bool is_high_byte(const struct exec *x, unsigned int number, unsigned int size)
+{
+	return size == 1 && !x->insn.rex && number >= EMUL_RSP && number <= EMUL_RDI;
+}
+
+uint64_t exec_reg(const struct exec *x, unsigned int number, unsigned int size)
+{
+	if (is_high_byte(x, number, size))
+		return x->cpu->gpr[number - EMUL_RSP] >> 8 & 0xff;
+	return alu_zero_extend(x->cpu->gpr[number], size);
+}
+
+void exec_set_reg(struct exec *x, unsigned int number, uint64_t value, unsigned int size)
+{
+	uint64_t *reg = &x->cpu->gpr[number];
+
+	value = alu_zero_extend(value, size);
+	if (is_high_byte(x, number, size)) {
+		reg = &x->cpu->gpr[number - EMUL_RSP];
+		*reg = (*reg & ~0xff00ULL) | value << 8;
+	} else if (size <= 2) {
+		*reg = (*reg & ~alu_zero_extend(~0ULL, size)) | value;
+	} else {
+		*reg = value;
+	}
+}
+
+static enum emul_result load(struct exec *x, enum insn_operand operand, unsigned int size,
+			     enum emul_access access, uint64_t *value)
+{
+	const struct insn *i = &x->insn;
+
+	switch (operand) {
+	case OPND_RM:
+		if (i->mem)
+			return exec_read(x, x->linear, value, size, access);
+		*value = exec_reg(x, i->rm, size);
+		break;
+	case OPND_REG:
+		*value = exec_reg(x, i->reg, size);
+		break;
+	case OPND_SREG:
+		*value = x->cpu->seg[i->reg & 7].selector;
+		break;
+	case OPND_ACC:
+		*value = exec_reg(x, EMUL_RAX, size);
+		break;
+	case OPND_IMM:
+		*value = i->imm;
+		break;
+	case OPND_CL:
+		*value = exec_reg(x, EMUL_RCX, 1);
+		break;
+	default: /* OPND_ONE; nobody looks at OPND_NONE */
+		*value = 1;
+		break;
+	}
+	return EMUL_DONE;
+}
+
+static unsigned int dst_register(const struct insn *i)
+{
+	return i->dst == OPND_ACC ? EMUL_RAX : i->dst == OPND_REG ? i->reg : i->rm;
+}
+
+/* ---- instructions that compute a result from two operands ---- */
+
+static void do_binary(struct exec *x)
+{
+	x->result = alu_binary(x->insn.op, x->dst, x->src, x->insn.op_size, &x->rflags);
+}
+
+static void do_unary(struct exec *x)
+{
+	x->result = alu_unary(x->insn.op, x->dst, x->insn.op_size, &x->rflags);
+}
+
+static void do_shift(struct exec *x)
+{
+	x->result = alu_shift(x->insn.op, x->dst, x->src, x->insn.op_size, &x->rflags);
+}
+
+static void do_bit(struct exec *x)
+{
+	x->result = alu_bit(x->insn.op, x->dst, x->src, x->insn.op_size, &x->rflags);
+}
+
+/* MOV, MOVZX, MOVNTI; XCHG. */
+static void do_move(struct exec *x)
+{
+	x->result = x->src;
+}
+
+static void do_movsx(struct exec *x)
+{
+	x->result = alu_sign_extend(x->src, x->insn.src_size);
+}
+
+static void do_movbe(struct exec *x)
+{
+	x->result = __builtin_bswap64(x->src) >> (64 - 8 * x->insn.op_size);
+}
+
+static void do_cmov(struct exec *x)
+{
+	x->result = alu_condition(x->insn.opcode, x->cpu->rflags) ? x->src : x->dst;
+}
+
+static void do_setcc(struct exec *x)
+{
+	x->result = alu_condition(x->insn.opcode, x->cpu->rflags);
+}
+
+static void do_xadd(struct exec *x)
+{
+	x->result = alu_binary(OP_ADD, x->dst, x->src, x->insn.op_size, &x->rflags);
+}
+
+/* A failed comparison writes the old value back: there is a write cycle in any case. */
+static void do_cmpxchg(struct exec *x)
+{
+	uint64_t accumulator = exec_reg(x, EMUL_RAX, x->insn.op_size);
+
+	alu_binary(OP_CMP, accumulator, x->dst, x->insn.op_size, &x->rflags);
+	x->result = x->rflags & RFLAGS_ZF ? x->src : x->dst;
+}
+
+/* ---- instructions of another shape ---- */
+
+static unsigned int stack_size(const struct exec *x)
+{
+	if (x->cpu->mode == EMUL_MODE_64)
+		return 8;
+	return x->cpu->seg[EMUL_SS].attr & ATTR_BIG ? 4 : 2;
+}
+
+static enum emul_result run_push(struct exec *x)
+{
+	unsigned int size = x->insn.op_size, width = stack_size(x);
+	uint64_t top = alu_zero_extend(x->cpu->gpr[EMUL_RSP] - size, width);
+	uint64_t linear;
+	enum emul_result r = exec_linear(x, EMUL_SS, top, size, true, &linear);
+
+	if (!r && x->insn.mem)
+		r = exec_probe_write(x, linear, size);
+	if (!r)
+		r = load(x, OPND_RM, size, EMUL_READ, &x->src);
+	if (!r)
+		r = exec_write(x, linear, x->src, size);
+	if (!r)
+		exec_set_reg(x, EMUL_RSP, top, width);
+	return r;
+}
+
+/* An address based on RSP is computed with the value after the POP (SDM vol. 2B). */
+static enum emul_result run_pop(struct exec *x)
+{
+	unsigned int size = x->insn.op_size, width = stack_size(x);
+	uint64_t rsp = x->cpu->gpr[EMUL_RSP], linear;
+	enum emul_result r =
+		exec_linear(x, EMUL_SS, alu_zero_extend(rsp, width), size, false, &linear);
+
+	if (r)
+		return r;
+	exec_set_reg(x, EMUL_RSP, rsp + size, width);
+	if (x->insn.mem)
+		r = exec_linear(x, x->insn.seg, effective_address(x), size, true, &x->linear);
+	if (!r && x->insn.mem)
+		r = exec_probe_write(x, x->linear, size);
+	if (!r)
+		r = exec_read(x, linear, &x->result, size, EMUL_READ);
+	if (!r && x->insn.mem)
+		r = exec_write(x, x->linear, x->result, size);
+	if (r)
+		x->cpu->gpr[EMUL_RSP] = rsp;
+	else if (!x->insn.mem)
+		exec_set_reg(x, x->insn.rm, x->result, size);
+	return r;
+}
+
+/* CMPXCHG8B and CMPXCHG16B: RDX:RAX against memory, RCX:RBX into it, in two halves. */
+static enum emul_result run_cmpxchg8b(struct exec *x)
+{
+	unsigned int size = x->insn.op_size, half = size / 2;
+	uint8_t memory[16] = {0};
+	uint64_t old[2] = {0}, wanted[2];
+	bool same;
+
+	if (size == 16 && !IS_ALIGNED(x->linear, 16))
+		return exec_raise_gp(x);
+	if (x->ops->read(x->ctx, x->linear, memory, size, EMUL_READ_MODIFY))
+		return EMUL_FAULT;
+	memcpy(&old[0], memory, half);
+	memcpy(&old[1], memory + half, half);
+	same = old[0] == exec_reg(x, EMUL_RAX, half) && old[1] == exec_reg(x, EMUL_RDX, half);
+	wanted[0] = same ? exec_reg(x, EMUL_RBX, half) : old[0];
+	wanted[1] = same ? exec_reg(x, EMUL_RCX, half) : old[1];
+	memcpy(memory, &wanted[0], half);
+	memcpy(memory + half, &wanted[1], half);
+	if (x->ops->write(x->ctx, x->linear, memory, size))
+		return EMUL_FAULT;
+	x->rflags = same ? x->rflags | RFLAGS_ZF : x->rflags & ~RFLAGS_ZF;
+	if (!same) {
+		exec_set_reg(x, EMUL_RAX, old[0], half);
+		exec_set_reg(x, EMUL_RDX, old[1], half);
+	}
+	return EMUL_DONE;
+}
+
+/* ---- all of them ---- */
+
+enum { READS = 1, WRITES = 2, UPDATES = READS | WRITES };
+
+static const struct {
+	void (*compute)(struct exec *x);	 /* x->result from x->dst and x->src; */
+	enum emul_result (*run)(struct exec *x); /* or everything, when this is set */
+	uint8_t dst;				 /* what happens to the destination */
+} table[OP_COUNT] = {
+	[OP_ADD] = {do_binary, NULL, UPDATES},
+	[OP_OR] = {do_binary, NULL, UPDATES},
+	[OP_ADC] = {do_binary, NULL, UPDATES},
+	[OP_SBB] = {do_binary, NULL, UPDATES},
+	[OP_AND] = {do_binary, NULL, UPDATES},
+	[OP_SUB] = {do_binary, NULL, UPDATES},
+	[OP_XOR] = {do_binary, NULL, UPDATES},
+	[OP_CMP] = {do_binary, NULL, READS},
+	[OP_TEST] = {do_binary, NULL, READS},
+	[OP_NOT] = {do_unary, NULL, UPDATES},
+	[OP_NEG] = {do_unary, NULL, UPDATES},
+	[OP_INC] = {do_unary, NULL, UPDATES},
+	[OP_DEC] = {do_unary, NULL, UPDATES},
+	[OP_ROL... OP_SAR] = {do_shift, NULL, UPDATES},
+	[OP_BT] = {do_bit, NULL, READS},
+	[OP_BTS] = {do_bit, NULL, UPDATES},
+	[OP_BTR] = {do_bit, NULL, UPDATES},
+	[OP_BTC] = {do_bit, NULL, UPDATES},
+	[OP_MOV] = {do_move, NULL, WRITES},
+	[OP_MOVZX] = {do_move, NULL, WRITES},
+	[OP_MOVSX] = {do_movsx, NULL, WRITES},
+	[OP_MOVBE] = {do_movbe, NULL, WRITES},
+	[OP_MOVNTI] = {do_move, NULL, WRITES},
+	[OP_CMOV] = {do_cmov, NULL, UPDATES},
+	[OP_SETCC] = {do_setcc, NULL, WRITES},
+	[OP_XCHG] = {do_move, NULL, UPDATES},
+	[OP_XADD] = {do_xadd, NULL, UPDATES},
+	[OP_CMPXCHG] = {do_cmpxchg, NULL, UPDATES},
+	[OP_CMPXCHG8B] = {NULL, run_cmpxchg8b, UPDATES},
+	[OP_PUSH] = {NULL, run_push, READS},
+	[OP_POP] = {NULL, run_pop, 0},
+	[OP_MOVS... OP_OUTS] = {NULL, exec_string, 0},
+};
+
+/* Registers are written last, when nothing can fail any more. */
+static enum emul_result store(struct exec *x)
+{
+	const struct insn *i = &x->insn;
+	bool to_memory = i->dst == OPND_RM && i->mem;
+	enum emul_result r;
+
+	if (to_memory) {
+		r = exec_write(x, x->linear, x->result, i->op_size);
+		if (r)
+			return r;
+	}
+	if (i->op == OP_XCHG || i->op == OP_XADD)
+		exec_set_reg(x, i->reg, x->dst, i->op_size);
+	if (i->op == OP_CMPXCHG && !(x->rflags & RFLAGS_ZF))
+		exec_set_reg(x, EMUL_RAX, x->dst, i->op_size);
+	else if (!to_memory)
+		exec_set_reg(x, dst_register(i), x->result, i->op_size);
+	return EMUL_DONE;
+}
+
+static enum emul_result run_operands(struct exec *x, unsigned int dst)
+{
+	const struct insn *i = &x->insn;
+	enum emul_result r = EMUL_DONE;
+
+	if (dst & READS)
+		r = load(x, i->dst, i->op_size, dst & WRITES ? EMUL_READ_MODIFY : EMUL_READ,
+			 &x->dst);
+	if (!r)
+		r = load(x, i->src, i->src_size, EMUL_READ, &x->src);
+	if (r)
+		return r;
+	table[i->op].compute(x);
+	return dst & WRITES ? store(x) : EMUL_DONE;
+}
+
+static enum emul_result run(struct exec *x)
+{
+	const struct insn *i = &x->insn;
+	unsigned int dst = table[i->op].dst;
+	enum emul_result r;
+
+	if (i->mem && dst) {
+		bool is_dst = i->dst == OPND_RM;
+
+		r = exec_linear(x, i->seg, effective_address(x), is_dst ? i->op_size : i->src_size,
+				is_dst && (dst & WRITES), &x->linear);
+		if (r)
+			return r;
+	}
+	return table[i->op].run ? table[i->op].run(x) : run_operands(x, dst);
+}
+
+/* Fetches what follows the first HAVE bytes, as far as the page and the code segment go. */
+static enum emul_result fetch_more(struct exec *x, uint8_t *bytes, size_t *have)
+{
+	uint64_t offset = x->cpu->rip + *have, linear;
+	size_t n = INSN_MAX - *have;
+
+	if (x->cpu->mode == EMUL_MODE_64) {
+		if (!walk_canonical(offset, x->cpu->cr4))
+			return exec_raise_gp(x);
+	} else {
+		offset = (uint32_t)offset;
+		if (offset > x->cpu->seg[EMUL_CS].limit)
+			return exec_raise_gp(x);
+		n = MIN(n, x->cpu->seg[EMUL_CS].limit - offset + 1);
+	}
+	linear = segment_address(x, EMUL_CS, offset);
+	n = MIN(n, PAGE_SIZE - linear % PAGE_SIZE);
+	if (x->ops->fetch(x->ctx, linear, bytes + *have, n))
+		return EMUL_FAULT;
+	*have += n;
+	return EMUL_DONE;
+}
+
+static enum emul_result fetch_and_decode(struct exec *x, const uint8_t *given, size_t n)
+{
+	uint8_t bytes[INSN_MAX];
+	size_t have = MIN(n, sizeof(bytes));
+	int err;
+
+	if (have)
+		memcpy(bytes, given, have);
+	while ((err = insn_decode(&x->insn, bytes, have, x->cpu->mode)) == -EAGAIN) {
+		enum emul_result r = fetch_more(x, bytes, &have);
+
+		if (r)
+			return r;
+	}
+	if (err == -E2BIG)
+		return exec_raise_gp(x);
+	return err ? raise(x, VECTOR_UD, false) : EMUL_DONE;
+}
+
+enum emul_result emul_exec(struct emul_cpu *cpu, const struct emul_ops *ops, void *ctx,
+			   const uint8_t *bytes, size_t n)
+{
+	struct exec x = {.cpu = cpu, .ops = ops, .ctx = ctx, .rflags = cpu->rflags};
+	enum emul_result r;
+
+	cpu->length = 0;
+	r = fetch_and_decode(&x, bytes, n);
+	if (r)
+		return r;
+	cpu->length = x.insn.length;
+	if (x.insn.op == OP_NONE)
+		return EMUL_UNSUPPORTED;
+	r = run(&x);
+	if (r)
+		return r;
+	cpu->rflags = x.rflags & ~RFLAGS_RF;
+	cpu->rip = alu_zero_extend(cpu->rip + x.insn.length, cpu->mode == EMUL_MODE_64 ? 8 : 4);
+	return EMUL_DONE;
+}
