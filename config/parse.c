@@ -190,8 +190,8 @@ static void finish_vm(struct parser *p, const struct config_vm *vm)
 	}
 	if (vm->has_cpus && vm->vcpus > listed_cpus(vm))
 		parser_error_at(p, vm->pos[CONFIG_VM_VCPUS],
-				"vm '%s' has %u vcpus, and cpus names only %lu processors",
-				vm->name, vm->vcpus, listed_cpus(vm));
+				"vm '%s' has %u vcpus, and cpus names only %lu", vm->name,
+				vm->vcpus, listed_cpus(vm));
 }
 
 static void end_section(struct parser *p)
@@ -281,10 +281,8 @@ static void parse_header(struct parser *p, struct text line)
 
 static bool key_matches(const struct config_key *key, struct text word)
 {
-	size_t len = strlen(key->name);
-
-	if (key->name[len - 1] == '.')
-		return word.len > len && text_starts_with(word, key->name);
+	if (key->prefix > 0)
+		return word.len > key->prefix && memcmp(word.p, key->name, key->prefix) == 0;
 	return text_equals(word, key->name);
 }
 

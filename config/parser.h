@@ -27,7 +27,9 @@ struct config_choice {
 };
 
 struct config_key {
-	const char *name; /* one that ends in '.' is completed by a name of the user's */
+	const char *name;
+	size_t prefix; /* so much of the name stands in the file, the user's word behind it; 0: all
+			*/
 	config_value_parser *parse;
 	size_t offset; /* of the field in struct config_socle or struct config_vm */
 	size_t size;   /* of the field, for numbers and choices */

@@ -47,8 +47,8 @@ static void report_not_multiple(struct parser *p, const struct config_key *key, 
 				uint64_t size)
 {
 	struct quoted q, unit, next;
-	uint64_t bytes;
-	bool plain = text_number(value, &bytes) == 0;
+	uint64_t number;
+	const char *bytes = text_number(value, &number) == 0 ? " bytes" : "";
 
 	if (size == 0) {
 		parser_error(p, value.p, "%s must not be 0", key->name);
@@ -57,13 +57,13 @@ static void report_not_multiple(struct parser *p, const struct config_key *key, 
 	text_quote(&q, value);
 	size_name(&unit, key->multiple_of);
 	if (size > UINT64_MAX - key->multiple_of) {
-		parser_error(p, value.p, "%s = %s is not a multiple of %s", key->name, q.text,
-			     unit.text);
+		parser_error(p, value.p, "%s = %s%s is not a multiple of %s", key->name, q.text,
+			     bytes, unit.text);
 		return;
 	}
 	size_name(&next, ALIGN_UP(size, key->multiple_of));
 	parser_error(p, value.p, "%s = %s%s is not a multiple of %s; the next one is %s", key->name,
-		     q.text, plain ? " bytes" : "", unit.text, next.text);
+		     q.text, bytes, unit.text, next.text);
 }
 
 void config_parse_size(struct parser *p, const struct config_key *key, struct text value,
@@ -93,6 +93,10 @@ static bool number_between(struct parser *p, const char *what, struct text value
 	int err = text_number(value, number);
 
 	text_quote(&q, value);
+	if (value.len == 0) {
+		parser_error(p, value.p, "%s: a number is missing", what);
+		return false;
+	}
 	if (err == -EINVAL) {
 		parser_error(p, value.p, "%s = %s is not a number", what, q.text);
 		return false;
@@ -242,8 +246,13 @@ static bool console_address(struct parser *p, struct text item, struct config_co
 static bool console_named(struct parser *p, const struct config_key *key, struct text item,
 			  struct config_console *console)
 {
-	const struct config_choice *choice = find_choice(p, key, item);
+	const struct config_choice *choice;
 
+	if (item.len == 0) {
+		parser_error(p, item.p, "console has an empty entry");
+		return false;
+	}
+	choice = find_choice(p, key, item);
 	if (!choice)
 		return false;
 	console->kind = (enum config_console_kind)(choice->value >> CONFIG_CONSOLE_KIND_SHIFT);
@@ -414,7 +423,7 @@ void config_parse_modules(struct parser *p, const struct config_key *key, struct
 void config_parse_fw_cfg(struct parser *p, const struct config_key *key, struct text value,
 			 void *field)
 {
-	const char *name = copy_text(p, text_from(p->key, p->key.p + strlen(key->name)));
+	const char *name = copy_text(p, text_from(p->key, p->key.p + key->prefix));
 
 	(void)field;
 	if (name)
