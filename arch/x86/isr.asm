@@ -93,6 +93,8 @@ stack_switch:
 section .rodata
 align 4
 fixups:
-	dd rdmsr_safe.instruction - $, rdmsr_safe.fault - $
-	dd wrmsr_safe.instruction - $, wrmsr_safe.fault - $
+	dd rdmsr_safe.instruction - $
+	dd rdmsr_safe.fault - $
+	dd wrmsr_safe.instruction - $
+	dd wrmsr_safe.fault - $
 fixups_end:

@@ -13,8 +13,10 @@ struct ref_clock {
 	uint32_t port, mask, hz;
 };
 
-#define ROUNDS	     5
-#define ROUNDS_PER_S 50	     /* each lasts a fiftieth of a second */
+#define POINTS	     6
+#define SPAN	     3
+#define POINTS_PER_S 50
+#define READ_TRIES   5
 #define READS_MAX    4000000 /* a clock that has not moved on by then does not */
 
 #define PM_TIMER_HZ 3579545 /* ACPI 6.4 4.8.3.3 */
@@ -81,36 +83,47 @@ static void start_pit(void)
 	outb(PIT_CH2, 0xff);
 }
 
-/*
- * Waits until TICKS have gone by on CLOCK since START. Returns how many had when it was read last,
- * 0 if it stands still.
- */
-static uint32_t wait_ticks(const struct ref_clock *clock, uint32_t start, uint32_t ticks)
-{
-	for (unsigned int i = 0; i < READS_MAX; i++) {
-		uint32_t gone = (clock->read(clock) - start) & clock->mask;
+/* Both clocks at one moment. */
+struct point {
+	uint64_t tsc;
+	uint32_t clock;
+	uint64_t ticks; /* of the clock since the first point */
+};
 
-		if (gone >= ticks)
-			return gone;
+/*
+ * Reading the clock takes a microsecond or more, and an SMI may fall into it: of some tries the
+ * shortest is taken, at its middle.
+ */
+static void read_both(const struct ref_clock *clock, struct point *p)
+{
+	uint64_t shortest = UINT64_MAX;
+
+	for (unsigned int i = 0; i < READ_TRIES; i++) {
+		uint64_t before = tsc_now();
+		uint32_t value = clock->read(clock);
+		uint64_t took = tsc_now() - before;
+
+		if (took >= shortest)
+			continue;
+		shortest = took;
+		p->tsc = before + took / 2;
+		p->clock = value;
 	}
-	return 0;
 }
 
-/* One round; starts at an edge of the clock. 0: it does not move. */
-static uint64_t measure(const struct ref_clock *clock)
+/* Takes the next point, a fiftieth of a second after PREV. False: the clock stands still. */
+static bool next_point(const struct ref_clock *clock, const struct point *prev, struct point *p)
 {
-	uint32_t start = clock->read(clock), ticks;
-	uint64_t tsc;
+	for (unsigned int i = 0; i < READS_MAX; i++) {
+		uint32_t gone = (clock->read(clock) - prev->clock) & clock->mask;
 
-	ticks = wait_ticks(clock, start, 1);
-	if (!ticks)
-		return 0;
-	tsc = tsc_now();
-	start += ticks;
-	ticks = wait_ticks(clock, start, clock->hz / ROUNDS_PER_S);
-	if (!ticks)
-		return 0;
-	return (tsc_now() - tsc) * clock->hz / ticks;
+		if (gone < clock->hz / POINTS_PER_S)
+			continue;
+		read_both(clock, p);
+		p->ticks = prev->ticks + ((p->clock - prev->clock) & clock->mask);
+		return true;
+	}
+	return false;
 }
 
 static void insert_sorted(uint64_t *values, unsigned int count, uint64_t value)
@@ -122,18 +135,21 @@ static void insert_sorted(uint64_t *values, unsigned int count, uint64_t value)
 	values[count] = value;
 }
 
-static uint64_t median_of_rounds(const struct ref_clock *clock)
+/* The median of the slopes over each SPAN points, 0 if the clock stands still. */
+static uint64_t measure(const struct ref_clock *clock)
 {
-	uint64_t values[ROUNDS];
+	struct point points[POINTS] = {0};
+	uint64_t values[POINTS - SPAN];
 
-	for (unsigned int i = 0; i < ROUNDS; i++) {
-		uint64_t value = measure(clock);
-
-		if (!value)
+	read_both(clock, &points[0]);
+	for (unsigned int i = 1; i < POINTS; i++)
+		if (!next_point(clock, &points[i - 1], &points[i]))
 			return 0;
-		insert_sorted(values, i, value);
-	}
-	return values[ROUNDS / 2];
+	for (unsigned int i = 0; i < POINTS - SPAN; i++)
+		insert_sorted(values, i,
+			      (points[i + SPAN].tsc - points[i].tsc) * clock->hz /
+				      (points[i + SPAN].ticks - points[i].ticks));
+	return values[(POINTS - SPAN) / 2];
 }
 
 int tsc_calibrate(uint32_t pm_timer, bool pm_timer_32bit)
@@ -142,11 +158,11 @@ int tsc_calibrate(uint32_t pm_timer, bool pm_timer_32bit)
 			       PM_TIMER_HZ};
 	struct ref_clock pit = {read_pit, PIT_CH2, 0xffff, PIT_HZ};
 
-	hz = pm_timer ? median_of_rounds(&pm) : 0;
+	hz = pm_timer ? measure(&pm) : 0;
 	if (hz)
 		return 0;
 	start_pit();
-	hz = median_of_rounds(&pit);
+	hz = measure(&pit);
 	return hz ? 0 : -EIO;
 }
 
