@@ -146,8 +146,11 @@ $(B)/guests/%.bin: tests/guests/%.asm Makefile
 	@mkdir -p $(@D)
 	$(NASM) -f bin -I tests/guests/ -MD $(@:.bin=.d) -MT $@ -o $@ $<
 
-$(B)/guest/vmlinuz $(B)/guest/initrd.gz &: tools/mkguest.sh
+$(B)/guest/vmlinuz $(B)/guest/initrd.gz &: tools/mkguest.sh tools/mkinitrd.py
 	tools/mkguest.sh -o $(B)/guest
+
+$(B)/guest-generic/vmlinuz $(B)/guest-generic/initrd.gz &: tools/mkguest.sh tools/mkinitrd.py
+	tools/mkguest.sh -o $(B)/guest-generic --flavour generic
 
 $(B)/socle.img: $(B)/socle.efi config/samples/sample.cfg $(B)/guest/vmlinuz $(B)/guest/initrd.gz tools/mkimg.sh
 	tools/mkimg.sh -o $@ --efi $(B)/socle.efi -c config/samples/sample.cfg $(B)/guest/vmlinuz $(B)/guest/initrd.gz

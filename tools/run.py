@@ -277,7 +277,7 @@ def write_all(fd, data):
         data = data[os.write(fd, data):]
 
 
-def serve(machine, keyboard, transcript, timeout):
+def serve(machine, keyboard, transcript, timeout, stay):
     """Pass bytes to and fro until the machine ends; returns the exit code."""
     watch, pending = Watch(), b""
     deadline = time.monotonic() + timeout if timeout else None
@@ -317,7 +317,7 @@ def serve(machine, keyboard, transcript, timeout):
             transcript.write(data)
             write_all(sys.stdout.fileno(), data)
             watch.feed(data)
-            if watch.returned:  # its last word: what the firmware does next is of no interest
+            if watch.returned and not stay:  # its last word: what the firmware does next is of no interest
                 return 1
     watch.feed(b"\n")
     return 0 if watch.ended else 1
@@ -343,6 +343,7 @@ def parse():
     p.add_argument("--timeout", type=float, default=0, metavar="S", help="end the machine after S seconds")
     p.add_argument("--usb", action="store_true", help="the image is a USB stick (QEMU)")
     p.add_argument("--model", help="Bochs' cpu model, or QEMU's -cpu")
+    p.add_argument("--stay", action="store_true", help="go on when Socle returns to the firmware")
     p.add_argument("--log", help="where the transcript goes (default: a new file in build/logs)")
     p.add_argument("image", metavar="IMG")
     args = p.parse_args()
@@ -379,7 +380,7 @@ def boot(args):
         try:
             keyboard = Keyboard()
             with open(log, "wb", buffering=0) as transcript, keyboard.raw():
-                code = serve(machine, keyboard, transcript, args.timeout)
+                code = serve(machine, keyboard, transcript, args.timeout, args.stay)
             if code == 1 and machine.process.poll() is not None:
                 report(machine)
             return code

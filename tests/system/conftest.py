@@ -1,0 +1,142 @@
+"""Whole boots: an image made by tools/mkimg.sh, run by tools/run.sh, with the serial port on a terminal of pexpect."""
+import os
+import re
+import subprocess
+import sys
+
+import pexpect
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.path.join(ROOT, "build")
+LOGS = os.path.join(BUILD, "logs")
+
+# The emulators that every test with the fixture `accel` is run on.
+ACCELS = ["bochs"]
+
+ANSI = re.compile(r"\x1b(\[[0-9;?=]*[A-Za-z]|[()][0-9A-B]|[=>])")
+
+
+def pytest_configure(config):
+    for mark in ("quick: belongs to make test-quick as well", "long: minutes long",
+                 "extra: only in make test-all", "weight(n): expected minutes, to start long tests first"):
+        config.addinivalue_line("markers", mark)
+
+
+def pytest_generate_tests(metafunc):
+    if "accel" in metafunc.fixturenames:
+        metafunc.parametrize("accel", ACCELS)
+
+
+def pytest_collection_modifyitems(items):
+    """With two workers the longest tests must not come last."""
+    def weight(item):
+        mark = item.get_closest_marker("weight")
+        return mark.args[0] if mark else (3 if item.get_closest_marker("long") else 0)
+    items.sort(key=weight, reverse=True)
+
+
+def clean(data):
+    """Text as a terminal would show it, one line each."""
+    return ANSI.sub("", data.decode(errors="replace")).replace("\r", "")
+
+
+class Machine:
+    """A booted image. Everything it printed is in text()."""
+
+    def __init__(self, command, log, timeout):
+        self.log, self.timeout = log, timeout
+        self.child = pexpect.spawn(command[0], command[1:], timeout=timeout, cwd=ROOT)
+        self.child.delaybeforesend = None
+
+    def expect(self, pattern, timeout=None):
+        """Wait for a regular expression; returns the match."""
+        self.child.expect(pattern, timeout=timeout or self.timeout)
+        return self.child.match
+
+    def expect_all(self, *patterns):
+        """Wait for regular expressions that may come in any order."""
+        left = list(patterns)
+        while left:
+            del left[self.child.expect(left)]
+
+    def send(self, text):
+        self.child.send(text)
+
+    def finish(self, code=0):
+        """Wait for the end, which must come with this exit code of run.sh."""
+        self.child.expect(pexpect.EOF)
+        self.child.close()
+        assert self.child.exitstatus == code, f"run.sh ended with {self.child.exitstatus}, not {code}"
+
+    def text(self):
+        with open(self.log, "rb") as f:
+            return clean(f.read())
+
+    def lines(self):
+        return self.text().split("\n")
+
+    def errors(self):
+        return [line for line in self.lines() if re.match(r"(\[[^]]*\] *)?socle: error: ", line)]
+
+    def stop(self):
+        """However the test ended, leave no emulator behind: run.sh takes its own along."""
+        if self.child.isalive():
+            self.child.terminate()
+            try:
+                self.child.expect(pexpect.EOF, timeout=10)
+            except pexpect.TIMEOUT:
+                pass
+        self.child.close(force=True)
+
+
+def path_of(name):
+    """Where a file of an image comes from: a path as it is, else a built test guest."""
+    return name if os.path.isabs(name) else os.path.join(BUILD, "guests", name)
+
+
+@pytest.fixture
+def boot(request, tmp_path):
+    """boot(config, files) makes an image and boots it. CONFIG is the text of socle.cfg, None for no file."""
+    machines = []
+
+    def start(config, files=(), accel="bochs", cpus=2, memory=512, model=None, usb=False, stay=False, timeout=120):
+        image, socle_cfg = str(tmp_path / "disk.img"), "none"
+        if config is not None:
+            (tmp_path / "socle.cfg").write_bytes(config.encode() if isinstance(config, str) else config)
+            socle_cfg = str(tmp_path / "socle.cfg")
+        subprocess.run([os.path.join(ROOT, "tools", "mkimg.sh"), "-o", image, "-c", socle_cfg,
+                        *map(path_of, files)], check=True)
+        name = re.sub(r"[^A-Za-z0-9_.=-]+", "-", request.node.name).strip("-")
+        log = os.path.join(LOGS, name + (f"-{len(machines)}" if machines else "") + ".log")
+        command = [os.path.join(ROOT, "tools", "run.sh"), "--accel", accel, "--cpus", str(cpus),
+                   "--memory", str(memory), "--timeout", str(timeout), "--log", log]
+        command += ["--model", model] if model else []
+        command += ["--usb"] if usb else []
+        command += ["--stay"] if stay else []
+        machines.append(Machine(command + [image], log, timeout + 30))
+        request.node.machines = machines
+        return machines[-1]
+
+    yield start
+    for machine in machines:
+        machine.stop()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed boot is understood from the end of its transcript, and of the emulator's own log."""
+    report = (yield).get_result()
+    if report.when != "call" or not report.failed:
+        return
+    for machine in getattr(item, "machines", []):
+        for path in (machine.log, machine.log + ".bochs", machine.log + ".qemu"):
+            if os.path.exists(path):
+                with open(path, "rb") as f:
+                    end = "\n".join(clean(f.read()).rstrip("\n").split("\n")[-60:])
+                report.sections.append((path, end))
+
+
+def pytest_sessionstart(session):
+    os.makedirs(LOGS, exist_ok=True)
+    sys.dont_write_bytecode = True

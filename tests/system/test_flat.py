@@ -1,0 +1,123 @@
+"""Guests without an operating system: each kind of flat image, and what such a guest can do to itself."""
+import pytest
+
+from guests import vm
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("kind", ["flat16", "flat32"])
+def test_kind(boot, accel, kind):
+    m = boot(vm(f"{kind}.bin", kind=kind), [f"{kind}.bin"], accel)
+    m.finish()
+    lines = m.lines()
+    said = lines.index(f"{kind}: hello")
+    assert lines.index("socle: vm a: started") < said < lines.index("socle: vm a: shut down")
+    assert "socle: all guests ended" in lines
+
+
+@pytest.mark.quick
+def test_kind_flat64(boot, accel):
+    m = boot(vm("flat64.bin", kind="flat64", memory="48M"), ["flat64.bin"], accel)
+    m.finish()
+    lines = m.lines()
+    assert "flat64: hello, memory 48 MiB" in lines
+    assert "socle: vm a: shut down" in lines
+
+
+@pytest.mark.quick
+def test_log_words(boot, accel):
+    """The lines that tools look for, in their order."""
+    m = boot(vm("flat64.bin", kind="flat64"), ["flat64.bin"], accel)
+    m.finish()
+    lines = [line for line in m.lines() if line.startswith("socle")]
+    on = "vmx on" if accel != "tcg" else "svm on"
+    wanted = [f"socle: cpu 0: {on}", "socle: vm a: vcpu 0: on cpu", "socle: vm a: started", "socle: vm a: shut down",
+              "socle: all guests ended"]
+    found = [next((w for w in wanted if line.startswith(w)), None) for line in lines]
+    assert [w for w in found if w] == wanted
+    assert f"socle: cpu 1: {on}" in lines
+    assert not m.errors()
+
+
+PIECES = ["cpuid", "paravirtual leaf", "undefined instruction", "unknown MSR read", "unknown MSR write", "CR4.VMXE",
+          "VMXON", "CR4 reads back", "EFER", "APIC base", "absent port", "PM timer", "string output", "PIC and PIT",
+          "APIC timer, one-shot", "APIC timer, periodic", "IPI to itself", "I/O APIC and serial interrupt",
+          "x2APIC mode", "x2APIC self IPI", "TSC deadline"]
+
+
+# The newer model has APIC-register virtualization and virtual-interrupt delivery, the older one has neither.
+@pytest.mark.parametrize("model", ["corei7_skylake_x", "corei7_sandy_bridge_2600k"])
+def test_platform(boot, model):
+    m = boot(vm("platform64.bin", kind="flat64"), ["platform64.bin"], model=model)
+    m.finish()
+    said = [line for line in m.lines() if line.startswith("platform64: ")]
+    assert said == [f"platform64: {piece}: ok" for piece in PIECES] + ["platform64: end"]
+    assert "rep outsb" in m.lines()
+
+
+def test_memory(boot, accel):
+    m = boot(vm("memory64.bin", kind="flat64", memory="64M"), ["memory64.bin"], accel)
+    m.finish()
+    assert "memory64: good" in m.lines()
+
+
+@pytest.mark.parametrize("guest, kind", [("triple16", "flat16"), ("triple64", "flat64")])
+def test_triple_fault_is_a_crash(boot, accel, guest, kind):
+    m = boot(vm(f"{guest}.bin", kind=kind), [f"{guest}.bin"], accel)
+    m.finish()
+    text = m.text()
+    assert f"{guest}: falling" in text
+    assert "socle: vm a: crashed: triple fault" in text
+    assert "socle: all guests ended" in text
+    if guest == "triple64":  # what it had in its registers stands in the dump
+        assert "1122334455667788" in text.lower() and "99aabbccddeeff00" in text.lower()
+
+
+def test_crash_can_restart(boot, accel):
+    m = boot(vm("triple16.bin", kind="flat16", on_crash="restart"), ["triple16.bin"], accel)
+    m.expect("triple16: falling")
+    m.expect("socle: vm a: crashed: ")
+    m.expect("triple16: falling")
+
+
+@pytest.mark.parametrize("guest", ["reset_cf9", "reset_kbd"])
+def test_reset_stops(boot, accel, guest):
+    m = boot(vm(f"{guest}.bin", kind="flat16", on_reboot="stop"), [f"{guest}.bin"], accel)
+    m.finish()
+    lines = m.lines()
+    assert lines.count(f"{guest}: up") == 1
+    assert "socle: vm a: rebooted" in lines
+    assert "socle: all guests ended" in lines
+
+
+def test_reset_restarts(boot, accel):
+    m = boot(vm("reset_cf9.bin", kind="flat16"), ["reset_cf9.bin"], accel)
+    for _ in range(3):
+        m.expect("reset_cf9: up")
+        m.expect("socle: vm a: rebooted")
+
+
+def test_leaving_its_memory(boot, accel):
+    m = boot(vm("wild64.bin", kind="flat64"), ["wild64.bin"], accel)
+    m.finish()
+    text = m.text()
+    assert "wild64: leaving its memory" in text
+    assert "socle: vm a: crashed: " in text
+
+
+def test_neighbours(boot, accel):
+    """One guest spins for ever, one crashes; the third runs to its end, and nobody's lines are mixed."""
+    config = (vm("spin64.bin", "spinning", kind="flat64", cpus="0") + vm("triple16.bin", "falling", kind="flat16", cpus="1") +
+              vm("flat64.bin", "steady", kind="flat64", cpus="1"))
+    m = boot(config, ["spin64.bin", "triple16.bin", "flat64.bin"], accel)
+    m.expect_all("socle: vm falling: crashed: triple fault", "socle: vm steady: shut down", "spin64: spinning")
+    text = m.text()
+    assert "\nspinning| spin64: spinning\n" in text
+    assert "\nsteady| flat64: hello, memory 16 MiB\n" in text
+    assert "socle: all guests ended" not in text
+
+
+def test_usb_stick(boot):
+    """The firmware's USB stack finds the same image; the processor there has no VT-x, which is enough to see it start."""
+    m = boot(vm("flat16.bin", kind="flat16"), ["flat16.bin"], "tcg", usb=True)
+    m.expect(r"socle \d+\.\d+")

@@ -1,0 +1,143 @@
+"""Debian's unmodified kernels, to a shell and back."""
+import re
+
+import pytest
+
+from guests import Shell, linux_files, linux_vm
+
+# Emulated, a boot is thousands of millions of instructions.
+LIMIT = 900
+
+
+def boot_linux(boot, accel, flavour="cloud", cpus=2, machine_memory=1024, model=None, **keys):
+    m = boot(linux_vm(**keys), linux_files(flavour), accel, cpus=cpus, memory=machine_memory, model=model,
+             timeout=LIMIT)
+    m.expect(rf"socle-guest: up {keys.get('vcpus', 1)} cpus")
+    shell = Shell(m)
+    shell.wait()
+    return m, shell
+
+
+def power_off(m):
+    m.send("poweroff\r")
+    m.finish()
+    lines = m.lines()
+    assert "socle: vm linux: shut down" in lines
+    assert "socle: all guests ended" in lines
+    assert not m.errors()
+
+
+def serial_interrupts(shell):
+    """How many interrupts each processor has had from the serial port."""
+    line = re.search(r"^ *4:([ 0-9]+)IO-APIC.*ttyS0", shell.run("grep ttyS0 /proc/interrupts"), re.MULTILINE)
+    assert line, "the serial port has no interrupt"
+    return sum(map(int, line.group(1).split()))
+
+
+@pytest.mark.long
+@pytest.mark.weight(5)
+@pytest.mark.parametrize("vcpus", [1, 2])
+@pytest.mark.parametrize("flavour", ["cloud", "generic"])
+def test_shell(boot, accel, flavour, vcpus):
+    m, shell = boot_linux(boot, accel, flavour, vcpus=vcpus)
+    assert "42" in shell.run("echo $((6*7))").split("\n")
+    assert shell.run("nproc").strip() == str(vcpus)
+    assert shell.run("cat /proc/cmdline").strip().endswith("console=ttyS0")
+    before = serial_interrupts(shell)
+    shell.run("echo hello from the serial port")
+    assert serial_interrupts(shell) > before
+    assert "kvm-clock" in shell.run("cat /sys/devices/system/clocksource/clocksource0/available_clocksource")
+    # Typed ahead while a command sleeps, then interrupted: the job is gone and the shell is back.
+    m.send("sleep 1000\r")
+    m.expect(r"sleep 1000\r+\n")
+    m.send("\x03")
+    shell.wait(60)
+    for n in range(vcpus):
+        assert f"processor\t: {n}" in shell.run("cat /proc/cpuinfo")
+    warnings = shell.run("dmesg | grep -E 'WARNING|BUG|Oops|NMI watchdog|rcu.*stall|unchecked MSR' || echo none")
+    assert "none" in warnings.split("\n"), warnings
+    power_off(m)
+
+
+@pytest.mark.long
+@pytest.mark.weight(4)
+def test_smallest_memory(boot, accel):
+    """128 MiB, a line from the configuration, and power-off from a script without a key typed."""
+    m = boot(linux_vm("128M", cmdline='console=ttyS0 socle.run="grep MemTotal /proc/meminfo; poweroff"'),
+             linux_files(), accel, memory=512, timeout=LIMIT)
+    m.finish()
+    total = re.search(r"MemTotal: +(\d+) kB", m.text())
+    assert total and 64 << 10 < int(total.group(1)) < 128 << 10
+    assert "socle: vm linux: shut down" in m.lines()
+
+
+@pytest.mark.long
+@pytest.mark.weight(9)
+def test_memory_beyond_4_gib(boot, accel):
+    m, shell = boot_linux(boot, accel, machine_memory=6144, memory="5G", vcpus=2)
+    total = int(re.search(r"MemTotal: +(\d+) kB", shell.run("cat /proc/meminfo")).group(1))
+    assert 4700 << 10 < total < 5 << 20
+    assert "100000000-" in shell.run("grep 'System RAM' /proc/iomem")
+    power_off(m)
+
+
+@pytest.mark.long
+@pytest.mark.weight(7)
+def test_reboot(boot, accel):
+    """By default the guest starts afresh, from the files as they were read."""
+    m, shell = boot_linux(boot, accel, vcpus=2)
+    m.send("reboot\r")
+    m.expect("socle: vm linux: rebooted")
+    m.expect("socle-guest: up 2 cpus")
+    shell.wait()
+    power_off(m)
+
+
+@pytest.mark.long
+@pytest.mark.weight(3)
+def test_reboot_can_stop(boot, accel):
+    m = boot(linux_vm(cmdline="console=ttyS0 quiet socle.run=reboot", on_reboot="stop"), linux_files(), accel,
+             timeout=LIMIT)
+    m.finish()
+    lines = m.lines()
+    assert "socle: vm linux: rebooted" in lines
+    assert "socle: all guests ended" in lines
+    assert sum(line.startswith("socle-guest: up") for line in lines) == 1
+
+
+@pytest.mark.long
+@pytest.mark.weight(3)
+def test_triple_fault(boot, accel):
+    """reboot=t makes the kernel reset by a triple fault, which is a crash."""
+    m = boot(linux_vm(cmdline="console=ttyS0 quiet reboot=t socle.run=reboot"), linux_files(), accel, timeout=LIMIT)
+    m.finish()
+    text = m.text()
+    assert "socle: vm linux: crashed: triple fault" in text
+    assert re.search(r"rip\W+[0-9a-f]{16}", text, re.IGNORECASE), "a dump shows where"
+
+
+@pytest.mark.long
+@pytest.mark.extra
+@pytest.mark.weight(5)
+@pytest.mark.parametrize("model", ["corei7_sandy_bridge_2600k", "corei7_haswell_4770", "corei7_icelake_u"])
+def test_other_processors(boot, model):
+    """Without APIC-register virtualization, and with other features."""
+    m, shell = boot_linux(boot, "bochs", model=model, vcpus=2)
+    assert shell.run("nproc").strip() == "2"
+    power_off(m)
+
+
+@pytest.mark.long
+@pytest.mark.extra
+@pytest.mark.weight(6)
+def test_two_machines(boot, accel):
+    """Two kernels side by side; each line says whose it is, and the machine ends with the last one."""
+    keys = dict(memory="192M", cmdline="console=ttyS0 quiet socle.run=poweroff")
+    config = linux_vm(**keys, cpus="0") + linux_vm(**keys, cpus="1").replace("[vm linux]", "[vm other]")
+    m = boot(config, linux_files(), accel, timeout=LIMIT)
+    m.finish()
+    text = m.text()
+    for name in ("linux", "other"):
+        assert f"\n{name}| socle-guest: up 1 cpus\n" in text
+        assert f"\nsocle: vm {name}: shut down\n" in text
+    assert "socle: all guests ended" in text

@@ -1,0 +1,132 @@
+#!/usr/bin/python3
+"""Build, then run the unit tests, the checks and the whole boots; the last line is "N passed, N failed".
+
+usage: test.py test|test-quick|test-all
+"""
+import glob
+import os
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as xml
+from concurrent.futures import ThreadPoolExecutor
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+LOGS = os.path.join(ROOT, "build", "logs")
+PYTHON = "/usr/bin/python3"
+WORKERS = 2  # each emulator keeps a core busy
+UNIT_LIMIT = 300
+
+SELECTED = {"test-quick": "quick", "test": "not extra", "test-all": ""}
+
+
+class Count:
+    def __init__(self, passed=0, failed=0):
+        self.passed, self.failed = passed, failed
+
+    def add(self, other):
+        self.passed += other.passed
+        self.failed += other.failed
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def run(command, limit=None, **keys):
+    """(output, exit code); a program that hangs is ended and counts as failed."""
+    try:
+        result = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=limit,
+                                check=False, **keys)
+        return result.stdout.decode(errors="replace"), result.returncode
+    except subprocess.TimeoutExpired as e:
+        return (e.stdout or b"").decode(errors="replace") + f"\n# no end after {limit} s\n", 124
+
+
+def count_tap(name, output, code):
+    """Count "ok" and "not ok" lines. A program that ends badly without one of the latter has failed once more."""
+    good = re.findall(r"^ok ", output, re.MULTILINE)
+    bad = re.findall(r"^not ok ", output, re.MULTILINE)
+    count = Count(len(good), len(bad))
+    if code != 0 and not bad or not good and not bad:
+        count.failed += 1
+    say(f"{'FAILED' if count.failed else 'passed'}  {name}  ({count.passed} passed, {count.failed} failed)")
+    if count.failed:
+        say(output.rstrip())
+    return count
+
+
+def build():
+    """A part that does not build counts as one failure, and the rest is tested all the same."""
+    say("building")
+    output, code = run(["make", "-k", f"-j{os.cpu_count()}", "all", "units", "guests",
+                        "build/guest-generic/vmlinuz"])
+    with open(os.path.join(LOGS, "build.log"), "w", encoding="utf-8") as f:
+        f.write(output)
+    if code == 0:
+        return Count(1, 0)
+    say("FAILED  build: see build/logs/build.log")
+    say("\n".join([line for line in output.split("\n") if re.search(r"error|Error|\*\*\*|FAILED", line)][-40:]))
+    return Count(0, 1)
+
+
+def unit_tests():
+    names = sorted(re.sub(r".*/test_(.*)\.c", r"\1", f) for f in glob.glob(os.path.join(ROOT, "tests/unit/test_*.c")))
+
+    def one(name):
+        program = os.path.join("build", "unit", "test_" + name)
+        if not os.path.exists(os.path.join(ROOT, program)):
+            return name, "# not built", 1
+        return (name, *run([program], UNIT_LIMIT, env=dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP")))
+
+    total = Count()
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for name, output, code in pool.map(one, names):
+            total.add(count_tap("unit " + name, output, code))
+    return total
+
+
+def checks():
+    total = Count()
+    for path in sorted(glob.glob(os.path.join(ROOT, "tests/checks/*.py"))):
+        total.add(count_tap("check " + os.path.basename(path), *run([PYTHON, path])))
+    return total
+
+
+def boots(selected):
+    report = os.path.join(LOGS, "system.xml")
+    if os.path.exists(report):
+        os.remove(report)
+    command = [PYTHON, "-B", "-m", "pytest", "-p", "no:cacheprovider", "tests/system", "-v",
+               "-n", str(WORKERS), "--maxschedchunk=1", f"--junitxml={report}"]
+    code = subprocess.run(command + (["-m", selected] if selected else []), cwd=ROOT, check=False,
+                          stdin=subprocess.DEVNULL).returncode
+    if not os.path.exists(report):
+        say(f"FAILED  pytest ended with {code} and no report")
+        return Count(0, 1)
+    suite = xml.parse(report).getroot().find("testsuite")
+    total, failed, skipped = (int(suite.get(k)) for k in ("tests", "failures", "skipped"))
+    failed += int(suite.get("errors"))
+    if code != 0 and failed == 0:
+        failed = 1
+    return Count(total - failed - skipped, failed)
+
+
+def main():
+    if len(sys.argv) != 2 or sys.argv[1] not in SELECTED:
+        print(__doc__, file=sys.stderr)
+        return 2
+    os.makedirs(LOGS, exist_ok=True)
+    start, total = time.monotonic(), Count()
+    total.add(build())
+    total.add(unit_tests())
+    total.add(checks())
+    total.add(boots(SELECTED[sys.argv[1]]))
+    say(f"took {time.monotonic() - start:.0f} s; transcripts are in build/logs")
+    say(f"{total.passed} passed, {total.failed} failed")
+    return 1 if total.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
