@@ -49,7 +49,8 @@ int svm_cpu_on(struct pcpu *cpu)
 	 * each exit.
 	 */
 	vmsave(phys_of(&c->host));
-	/* Generation 0 is for vCPUs without an ASID. None is left in 1: the first entry flushes all. */
+	/* Generation 0 is for vCPUs without an ASID. None is left in 1: the first entry flushes
+	 * all. */
 	c->asid_generation = 1;
 	c->asid_next = svm_features.asid_count;
 	cpu->hv_private = c;

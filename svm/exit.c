@@ -7,6 +7,7 @@
 #include "arch/x86/cpu.h"
 #include "core/exits.h"
 #include "lib/log.h"
+#include "lib/string.h"
 
 /* What an exit is to be reported as; the length of its instruction, where the processor says. */
 static enum exit_next leave(struct vcpu *v, struct hv_exit *x, enum hv_reason reason)
@@ -197,6 +198,7 @@ static enum exit_next on_cr(struct vcpu *v, struct hv_exit *x)
 	bool selective = b->exitcode == VMEXIT_CR0_SEL_WRITE;
 
 	leave(v, x, EXIT_CR);
+	memset(&x->cr, 0, sizeof(x->cr));
 	x->cr.reg = selective ? 0 : b->exitcode & 0xf;
 	x->cr.write = selective || b->exitcode >= VMEXIT_CR0_WRITE;
 	x->cr.gpr = CRDR_GPR(b->exitinfo1);
@@ -209,6 +211,7 @@ static enum exit_next on_dr(struct vcpu *v, struct hv_exit *x)
 	const struct vmcb *b = &svm_of(v)->vmcb;
 
 	leave(v, x, EXIT_DR);
+	memset(&x->dr, 0, sizeof(x->dr));
 	x->dr.reg = b->exitcode & 0xf;
 	x->dr.write = b->exitcode >= VMEXIT_DR0_WRITE;
 	x->dr.gpr = CRDR_GPR(b->exitinfo1);
@@ -243,6 +246,7 @@ static enum exit_next on_npf(struct vcpu *v, struct hv_exit *x)
 	const struct vmcb *b = &svm_of(v)->vmcb;
 
 	x->reason = b->exitinfo1 & NPF_RESERVED ? EXIT_NPT_MISCONFIG : EXIT_NPF;
+	memset(&x->npf, 0, sizeof(x->npf));
 	x->npf.gpa = b->exitinfo2;
 	x->npf.write = b->exitinfo1 & NPF_WRITE;
 	x->npf.fetch = b->exitinfo1 & NPF_FETCH;

@@ -27,7 +27,7 @@ extern struct svm_features svm_features;
 struct svm_cpu {
 	uint8_t host_save[PAGE_SIZE]; /* VM_HSAVE_PA: the processor's own */
 	struct vmcb host;	      /* VMSAVE's part of the host's state */
-	uint64_t asid_generation; /* an ASID of an older one may have been given away */
+	uint64_t asid_generation;     /* an ASID of an older one may have been given away */
 	uint32_t asid_next;
 };
 
@@ -35,7 +35,7 @@ struct svm_cpu {
 struct svm_vm {
 	uint8_t iopm[IOPM_SIZE];
 	uint64_t top[PAGE_SIZE / 8]; /* above vm->npt's root, where the host has five levels */
-	uint32_t npt_generation; /* any core, atomic */
+	uint32_t npt_generation;     /* any core, atomic */
 };
 
 /* vcpu->hv. The whole is one run of pages. */
