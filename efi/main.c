@@ -36,20 +36,41 @@ static void read_setup(struct setup *s, struct volume *v, struct report *r)
 		setup_read(s, v, r);
 }
 
+/* The table goes before the first error that speaks of its processors. */
+struct processor_report {
+	struct report *report;
+	struct strbuf table;
+};
+
+static void print_table(struct processor_report *p)
+{
+	if (p->table.len)
+		log_info("%s", p->table.text);
+	sb_reset(&p->table);
+}
+
+static void report_processor(void *ctx, const struct config_pos *pos, const char *text)
+{
+	struct processor_report *p = ctx;
+
+	print_table(p);
+	report_boot(p->report, pos, text);
+}
+
 static void check_processors(struct handover *h, struct report *r)
 {
+	struct processor_report p = {.report = r};
 	size_t size = (h->cpu_count + 2) * TABLE_LINE;
 	char *text = mem_alloc(size);
-	struct strbuf table;
 
 	if (!text) {
 		report_error(r, EFI_OUT_OF_RESOURCES, NULL, "out of memory");
 		return;
 	}
-	sb_init(&table, text, size);
+	sb_init(&p.table, text, size);
 	r->cause = EFI_UNSUPPORTED;
-	boot_check_cpus(h->cpus, h->cpu_count, &table, report_boot, r);
-	log_info("%s", text);
+	boot_check_cpus(h->cpus, h->cpu_count, &p.table, report_processor, &p);
+	print_table(&p);
 }
 
 static void check_setup(struct handover *h, const struct setup *s, struct volume *v,

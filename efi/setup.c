@@ -199,8 +199,8 @@ static void load_named(struct loader *l, const struct config_vm *vm, enum config
 		return;
 	path = resolve(l->setup->folder, name, &err);
 	if (!path) {
-		report_error(l->report, EFI_INVALID_PARAMETER, pos, "vm %s: %s: %s", vm->name, what,
-			     path_error_text(err));
+		report_error(l->report, EFI_INVALID_PARAMETER, pos, "vm %s: %s: %s: %s", vm->name,
+			     what, name, path_error_text(err));
 		return;
 	}
 	f = load(l, path, &status);
