@@ -83,4 +83,11 @@ enum emul_result {
 enum emul_result emul_exec(struct emul_cpu *cpu, const struct emul_ops *ops, void *ctx,
 			   const uint8_t *bytes, size_t n);
 
+/*
+ * The linear address of INSN's memory operand, for the caller's own instructions (LMSW m16): INSN
+ * is at CS:RIP and has `mem` set, SIZE bytes are going to be read. EMUL_DONE or EMUL_EXCEPTION.
+ */
+enum emul_result emul_operand_address(struct emul_cpu *cpu, const struct insn *insn,
+				      unsigned int size, uint64_t *linear);
+
 #endif

@@ -484,3 +484,11 @@ enum emul_result emul_exec(struct emul_cpu *cpu, const struct emul_ops *ops, voi
 	cpu->rip = alu_zero_extend(cpu->rip + x.insn.length, cpu->mode == EMUL_MODE_64 ? 8 : 4);
 	return EMUL_DONE;
 }
+
+enum emul_result emul_operand_address(struct emul_cpu *cpu, const struct insn *insn,
+				      unsigned int size, uint64_t *linear)
+{
+	struct exec x = {.cpu = cpu, .insn = *insn};
+
+	return exec_linear(&x, insn->seg, effective_address(&x), size, false, linear);
+}

@@ -699,6 +699,23 @@ static void test_bad_instructions(void **state)
 	assert_int_equal(m.accesses, 0);
 }
 
+/* The address alone, for instructions that are executed elsewhere. */
+static void test_operand_address(void **state)
+{
+	const uint8_t lmsw[] = {0x65, 0x0f, 0x01, 0x75, 0x02}; /* lmsw gs:[ebp+2] */
+	uint64_t linear;
+	struct insn insn;
+
+	(void)state;
+	start(EMUL_MODE_32);
+	m.cpu.seg[EMUL_GS] = (struct emul_seg){.base = 0x10000, .limit = 0xfff, .attr = DATA};
+	assert_int_equal(insn_decode(&insn, lmsw, sizeof(lmsw), EMUL_MODE_32), 0);
+	*gpr(EMUL_RBP) = 0xffc;
+	assert_done(emul_operand_address(&m.cpu, &insn, 2, &linear));
+	assert_int_equal(linear, 0x10ffe);
+	assert_raised(emul_operand_address(&m.cpu, &insn, 4, &linear), 13, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -726,6 +743,7 @@ int main(void)
 		cmocka_unit_test(test_fetch_across_pages),
 		cmocka_unit_test(test_fetch_limits),
 		cmocka_unit_test(test_bad_instructions),
+		cmocka_unit_test(test_operand_address),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
