@@ -81,7 +81,7 @@ void *parser_alloc(struct parser *p, size_t size)
 
 	if (!room && !p->no_memory) {
 		p->no_memory = true;
-		parser_error_at(p, (struct config_pos){p->line_number, 1},
+		parser_error_at(p, (struct config_pos){MAX(p->line_number, 1), 1},
 				"out of memory while reading the file");
 	}
 	return room;
