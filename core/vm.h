@@ -85,7 +85,6 @@ enum vcpu_activity {
 struct vcpu {
 	/* Reached by the back ends' entry stubs: offsets are generated from here. */
 	uint64_t gpr[GPR_COUNT];
-	uint64_t guest_cr2;
 	void *hv;             /* the back end's own part */
 
 	uint32_t requests;    /* any core */

@@ -1,0 +1,261 @@
+/* What this processor's VT-x can do, against what Socle needs: SDM vol. 3D appendix A. */
+#include "arch/x86/cpu.h"
+#include "arch/x86/msr.h"
+#include "lib/err.h"
+#include "lib/strbuf.h"
+#include "vmx/internal.h"
+
+struct vmx_controls vmx_controls;
+
+#define CPUID_1_ECX_VMX BIT(5)
+#define BASIC_TRUE_CONTROLS BIT(55)
+#define BASIC_ADDRESS_32 BIT(48)
+
+bool vmx_present(void)
+{
+	return cpuid(0, 0).eax >= 1 && cpuid(1, 0).ecx & CPUID_1_ECX_VMX;
+}
+
+void vmx_probe(struct hv_caps *caps)
+{
+	uint64_t *raw = caps->raw;
+	bool true_controls;
+
+	raw[RAW_CPUID_1_ECX] = cpuid(1, 0).ecx;
+	raw[RAW_FEATURE_CONTROL] = rdmsr(MSR_IA32_FEATURE_CONTROL);
+	raw[RAW_BASIC] = rdmsr(MSR_IA32_VMX_BASIC);
+	true_controls = raw[RAW_BASIC] & BASIC_TRUE_CONTROLS;
+	raw[RAW_PIN] = rdmsr(true_controls ? MSR_IA32_VMX_TRUE_PINBASED_CTLS :
+					     MSR_IA32_VMX_PINBASED_CTLS);
+	raw[RAW_PROC] = rdmsr(true_controls ? MSR_IA32_VMX_TRUE_PROCBASED_CTLS :
+					      MSR_IA32_VMX_PROCBASED_CTLS);
+	raw[RAW_EXIT] = rdmsr(true_controls ? MSR_IA32_VMX_TRUE_EXIT_CTLS : MSR_IA32_VMX_EXIT_CTLS);
+	raw[RAW_ENTRY] = rdmsr(true_controls ? MSR_IA32_VMX_TRUE_ENTRY_CTLS :
+					       MSR_IA32_VMX_ENTRY_CTLS);
+	raw[RAW_MISC] = rdmsr(MSR_IA32_VMX_MISC);
+	raw[RAW_CR0_FIXED0] = rdmsr(MSR_IA32_VMX_CR0_FIXED0);
+	raw[RAW_CR0_FIXED1] = rdmsr(MSR_IA32_VMX_CR0_FIXED1);
+	raw[RAW_CR4_FIXED0] = rdmsr(MSR_IA32_VMX_CR4_FIXED0);
+	raw[RAW_CR4_FIXED1] = rdmsr(MSR_IA32_VMX_CR4_FIXED1);
+	/* Each of these exists only where the one before says so (A.3.3, A.10). */
+	if (raw[RAW_PROC] >> 32 & PROC_SECONDARY)
+		raw[RAW_PROC2] = rdmsr(MSR_IA32_VMX_PROCBASED_CTLS2);
+	if (raw[RAW_PROC2] >> 32 & (PROC2_EPT | PROC2_VPID))
+		raw[RAW_EPT_VPID] = rdmsr(MSR_IA32_VMX_EPT_VPID_CAP);
+}
+
+/* REQUIRED: without it Socle does not start. OPTIONAL: on where it is there. ALLOWED: must be possible, starts off. */
+enum need { REQUIRED, OPTIONAL, ALLOWED };
+
+struct control {
+	uint32_t bit;
+	enum need need;
+	const char *name; /* as in the manual */
+};
+
+static const struct control pin_controls[] = {
+	{PIN_EXTERNAL_INTR, REQUIRED, "external-interrupt exiting"},
+	{PIN_NMI, REQUIRED, "NMI exiting"},
+	{PIN_VIRTUAL_NMI, REQUIRED, "virtual NMIs"},
+	{PIN_PREEMPTION_TIMER, OPTIONAL, "activate VMX-preemption timer"},
+	{0, 0, NULL},
+};
+
+static const struct control proc_controls[] = {
+	{PROC_INTR_WINDOW, ALLOWED, "interrupt-window exiting"},
+	{PROC_TSC_OFFSET, REQUIRED, "use TSC offsetting"},
+	{PROC_HLT, REQUIRED, "HLT exiting"},
+	{PROC_MWAIT, REQUIRED, "MWAIT exiting"},
+	{PROC_RDPMC, REQUIRED, "RDPMC exiting"},
+	{PROC_TPR_SHADOW, REQUIRED, "use TPR shadow"},
+	{PROC_NMI_WINDOW, ALLOWED, "NMI-window exiting"},
+	{PROC_MOV_DR, ALLOWED, "MOV-DR exiting"},
+	{PROC_IO_BITMAPS, REQUIRED, "use I/O bitmaps"},
+	{PROC_MSR_BITMAPS, REQUIRED, "use MSR bitmaps"},
+	{PROC_MONITOR, REQUIRED, "MONITOR exiting"},
+	{PROC_SECONDARY, REQUIRED, "activate secondary controls"},
+	{0, 0, NULL},
+};
+
+static const struct control proc2_controls[] = {
+	{PROC2_EPT, REQUIRED, "enable EPT"},
+	{PROC2_RDTSCP, OPTIONAL, "enable RDTSCP"},
+	{PROC2_VPID, REQUIRED, "enable VPID"},
+	{PROC2_WBINVD, OPTIONAL, "WBINVD exiting"},
+	{PROC2_UNRESTRICTED, REQUIRED, "unrestricted guest"},
+	{PROC2_INVPCID, OPTIONAL, "enable INVPCID"},
+	{PROC2_XSAVES, OPTIONAL, "enable XSAVES/XRSTORS"},
+	{0, 0, NULL},
+};
+
+static const struct control exit_controls[] = {
+	{EXIT_SAVE_DEBUG, REQUIRED, "save debug controls"},
+	{EXIT_HOST_64, REQUIRED, "host address-space size"},
+	{EXIT_SAVE_PAT, REQUIRED, "save IA32_PAT"},
+	{EXIT_LOAD_PAT, REQUIRED, "load IA32_PAT"},
+	{EXIT_SAVE_EFER, REQUIRED, "save IA32_EFER"},
+	{EXIT_LOAD_EFER, REQUIRED, "load IA32_EFER"},
+	{EXIT_SAVE_TIMER, OPTIONAL, "save VMX-preemption timer value"},
+	{0, 0, NULL},
+};
+
+static const struct control entry_controls[] = {
+	{ENTRY_LOAD_DEBUG, REQUIRED, "load debug controls"},
+	{ENTRY_IA32E, ALLOWED, "IA-32e mode guest"},
+	{ENTRY_LOAD_PAT, REQUIRED, "load IA32_PAT"},
+	{ENTRY_LOAD_EFER, REQUIRED, "load IA32_EFER"},
+	{0, 0, NULL},
+};
+
+static const struct group {
+	enum vmx_raw raw;
+	const char *name;
+	const struct control *controls;
+	uint32_t *value;
+} groups[] = {
+	{RAW_PIN, "pin-based control", pin_controls, &vmx_controls.pin},
+	{RAW_PROC, "processor-based control", proc_controls, &vmx_controls.proc},
+	{RAW_PROC2, "secondary processor-based control", proc2_controls, &vmx_controls.proc2},
+	{RAW_EXIT, "VM-exit control", exit_controls, &vmx_controls.exit},
+	{RAW_ENTRY, "VM-entry control", entry_controls, &vmx_controls.entry},
+};
+
+/* Capabilities of EPT and VPID that have no control bit (A.10). */
+static const struct {
+	uint64_t any; /* one of these bits is enough */
+	const char *name;
+} ept_needs[] = {
+	{EPT_CAP_WALK4, "EPT page-walk length of 4"},
+	{EPT_CAP_WB, "EPT write-back memory type"},
+	{EPT_CAP_2M, "EPT 2-MByte pages"},
+	{EPT_CAP_INVEPT, "INVEPT"},
+	{EPT_CAP_INVEPT_SINGLE | EPT_CAP_INVEPT_ALL, "INVEPT of one or all contexts"},
+	{VPID_CAP_INVVPID, "INVVPID"},
+	{VPID_CAP_SINGLE | VPID_CAP_ALL, "INVVPID of one or all contexts"},
+};
+
+/* Low half of a capability MSR: bits that must be 1; high half: bits that may be 1 (A.3.1). */
+static bool negotiate(const struct group *g, uint64_t cap, struct strbuf *missing)
+{
+	uint32_t must = (uint32_t)cap, may = (uint32_t)(cap >> 32), value = must;
+	bool ok = true;
+
+	for (const struct control *c = g->controls; c->name; c++) {
+		if (may & c->bit) {
+			value |= c->need == ALLOWED ? 0 : c->bit;
+		} else if (c->need != OPTIONAL) {
+			sb_printf(missing, "VT-x without '%s' (%s %d)\n", c->name, g->name,
+				  __builtin_ctz(c->bit));
+			ok = false;
+		}
+	}
+	*g->value = value;
+	return ok;
+}
+
+static bool check_enabled(uint64_t fc, struct strbuf *missing)
+{
+	if (!(fc & FEATURE_CONTROL_LOCK) || fc & FEATURE_CONTROL_VMX_OUTSIDE_SMX)
+		return true;
+	sb_printf(missing,
+		  "VT-x is switched off and locked by the firmware (IA32_FEATURE_CONTROL is %llx)%s: "
+		  "turn on 'Intel Virtualization Technology' or 'VMX' in firmware setup\n",
+		  (unsigned long long)fc,
+		  fc & FEATURE_CONTROL_VMX_IN_SMX ? ", allowed inside SMX alone" : "");
+	return false;
+}
+
+static bool check_ept(uint64_t cap, struct strbuf *missing)
+{
+	bool ok = true;
+
+	for (size_t i = 0; i < ARRAY_SIZE(ept_needs); i++) {
+		if (cap & ept_needs[i].any)
+			continue;
+		sb_printf(missing, "VT-x without %s\n", ept_needs[i].name);
+		ok = false;
+	}
+	return ok;
+}
+
+static void derive(struct hv_caps *caps)
+{
+	struct vmx_controls *c = &vmx_controls;
+	uint32_t proc2_may = (uint32_t)(caps->raw[RAW_PROC2] >> 32);
+	uint64_t ept = caps->raw[RAW_EPT_VPID];
+	const uint32_t delivery = PROC2_APIC_REGISTERS | PROC2_VID;
+
+	c->revision = (uint32_t)caps->raw[RAW_BASIC] & 0x7fffffff;
+	c->timer_shift = caps->raw[RAW_MISC] & 0x1f;
+	c->cr0_fixed0 = caps->raw[RAW_CR0_FIXED0];
+	c->cr0_fixed1 = caps->raw[RAW_CR0_FIXED1];
+	c->cr4_fixed0 = caps->raw[RAW_CR4_FIXED0];
+	c->cr4_fixed1 = caps->raw[RAW_CR4_FIXED1];
+	c->invept_type = ept & EPT_CAP_INVEPT_SINGLE ? 1 : 2;
+	c->invvpid_type = ept & VPID_CAP_SINGLE ? 1 : 2;
+	c->apicv = (proc2_may & delivery) == delivery && proc2_may & PROC2_APIC_ACCESS;
+	c->apicv_x2 = (proc2_may & delivery) == delivery && proc2_may & PROC2_X2APIC;
+	/* The timer is only of use when an exit does not set it back. */
+	if (!(c->exit & EXIT_SAVE_TIMER))
+		c->pin &= ~(uint32_t)PIN_PREEMPTION_TIMER;
+	if (!(c->pin & PIN_PREEMPTION_TIMER))
+		c->exit &= ~(uint32_t)EXIT_SAVE_TIMER;
+
+	caps->npt = &ept_format;
+	caps->asid_count = 0xffff;
+	caps->features = (c->pin & PIN_PREEMPTION_TIMER ? HV_F_DEADLINE : 0) |
+			 (ept & EPT_CAP_1G ? HV_F_NPT_1G : 0) | HV_F_NEXT_RIP |
+			 (c->apicv ? HV_F_APIC_REGISTERS | HV_F_VID : 0) |
+			 (c->apicv_x2 ? HV_F_X2APIC : 0) |
+			 (c->proc2 & PROC2_RDTSCP ? 0 : HV_F_NO_RDTSCP) |
+			 (c->proc2 & PROC2_INVPCID ? 0 : HV_F_NO_INVPCID) |
+			 (c->proc2 & PROC2_XSAVES ? 0 : HV_F_NO_XSAVES);
+}
+
+int vmx_check(struct hv_caps *caps, struct strbuf *missing)
+{
+	bool ok = check_enabled(caps->raw[RAW_FEATURE_CONTROL], missing);
+	bool have_proc2 = caps->raw[RAW_PROC] >> 32 & PROC_SECONDARY;
+
+	if ((caps->raw[RAW_BASIC] >> 50 & 0xf) != MT_WB) {
+		sb_puts(missing, "VT-x whose VMCS must not be in write-back memory\n");
+		ok = false;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(groups); i++)
+		ok &= negotiate(&groups[i], caps->raw[groups[i].raw], missing);
+	if (have_proc2 && caps->raw[RAW_PROC2] >> 32 & (PROC2_EPT | PROC2_VPID))
+		ok &= check_ept(caps->raw[RAW_EPT_VPID], missing);
+	if (!ok)
+		return -ENODEV;
+	derive(caps);
+	return 0;
+}
+
+static const char *const raw_names[RAW_COUNT] = {
+	[RAW_BASIC] = "IA32_VMX_BASIC",
+	[RAW_PIN] = "IA32_VMX_PINBASED_CTLS",
+	[RAW_PROC] = "IA32_VMX_PROCBASED_CTLS",
+	[RAW_PROC2] = "IA32_VMX_PROCBASED_CTLS2",
+	[RAW_EXIT] = "IA32_VMX_EXIT_CTLS",
+	[RAW_ENTRY] = "IA32_VMX_ENTRY_CTLS",
+	[RAW_MISC] = "IA32_VMX_MISC",
+	[RAW_EPT_VPID] = "IA32_VMX_EPT_VPID_CAP",
+	[RAW_CR0_FIXED0] = "IA32_VMX_CR0_FIXED0",
+	[RAW_CR0_FIXED1] = "IA32_VMX_CR0_FIXED1",
+	[RAW_CR4_FIXED0] = "IA32_VMX_CR4_FIXED0",
+	[RAW_CR4_FIXED1] = "IA32_VMX_CR4_FIXED1",
+};
+
+int vmx_compare(const struct hv_caps *first, const struct hv_caps *mine, struct strbuf *diff)
+{
+	bool same = true;
+
+	for (unsigned int i = 0; i < RAW_COUNT; i++) {
+		if (!raw_names[i] || first->raw[i] == mine->raw[i])
+			continue;
+		sb_printf(diff, "%s is %llx, and %llx on the first processor\n", raw_names[i],
+			  (unsigned long long)mine->raw[i], (unsigned long long)first->raw[i]);
+		same = false;
+	}
+	return same ? 0 : -EINVAL;
+}
