@@ -202,9 +202,9 @@ void boot_start(struct handover *h)
 	handover = h;
 	log_set_sink(NULL, NULL);
 	panic_set_reboot(h->config->socle.on_panic == CONFIG_PANIC_REBOOT);
-	must(smp_prepare(h->trampoline), "trampoline");
 	must(pages_init(h->pool.base, h->pool.size), "memory pool");
 	map_own_memory(h);
+	must(smp_prepare(h->trampoline), "trampoline");
 	must(apic_init(needs_x2apic(h)), "local APIC");
 	map_devices(acpi);
 	must(power_init(h), "firmware's page tables");
