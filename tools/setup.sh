@@ -3,13 +3,13 @@
 set -eu
 export LC_ALL=C
 
-# building; images; the emulators and their firmware; tests (libcapstone: the instruction decoder is compared with it);
+# building; images; the emulators and their firmware; tests (libzydis: the instruction decoder is compared with it);
 # downloading the sample guest's kernel
 packages="
 gcc libc6-dev make binutils gnu-efi nasm acpica-tools python3
 gdisk mtools
 bochs bochs-term bochsbios vgabios ovmf qemu-system-x86
-libcmocka-dev libcapstone-dev libasan8 libubsan1 python3-pytest python3-pytest-xdist python3-pexpect dosfstools
+libcmocka-dev libzydis-dev libasan8 libubsan1 python3-pytest python3-pytest-xdist python3-pexpect dosfstools
 apt dpkg gzip tar
 "
 
