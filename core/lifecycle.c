@@ -128,9 +128,9 @@ static void start_boot_vcpu(struct vcpu *v)
 	vm->tsc_base = tsc_now();
 	__atomic_store_n(&vm->end, VM_END_NONE, __ATOMIC_RELEASE);
 	__atomic_store_n(&vm->state, VM_RUNNING, __ATOMIC_RELEASE);
-	/* Host page tables first: the guest's memory is in this VM's alone. */
-	sched_load(v);
+	/* A valid XCR0 to load; then the host's page tables, since the guest's memory is in this VM's alone. */
 	vcpu_state_reset(v, false);
+	sched_load(v);
 	if (load_guest(vm)) {
 		for (unsigned int i = 0; i < vm->vcpu_count; i++)
 			log_info("vm %s: vcpu %u: on cpu %u", vm->name, i, vm->vcpu[i]->cpu->id);
