@@ -56,6 +56,8 @@ static void add_screen(EFI_HANDLE handle)
 	/* One that the firmware does not use has no mode yet, and refuses text. */
 	if (screen->Mode && screen->Mode->Mode < 0 && EFI_ERROR(screen->SetMode(screen, 0)))
 		return;
+	/* The firmware's logo would hide text. */
+	screen->ClearScreen(screen);
 	screens[screen_count++] = screen;
 }
 
