@@ -483,6 +483,7 @@ static void keys_twice(void **state)
 		  "5:1: key 'memory' is there twice; the first is in line 2\n"
 		  "7:1: key 'cmdline' is there twice; the first is in line 6\n");
 	assert_true(run.config.vms[0].memory == MIB(512));
+	assert_int_equal(run.config.vms[0].pos[CONFIG_VM_MEMORY].line, 2);
 }
 
 /* The nearest known key; all of them where none is near. One mistake is one error. */
@@ -500,6 +501,8 @@ static void unknown_keys(void **state)
 		  "cpus, autostart, on_reboot, on_crash, console\n");
 	parse_bad("[socle]\nloglevel = info\n" VM,
 		  "2:1: unknown key 'loglevel'; known: console, log, on_panic\n");
+	/* Two letters that changed places are one mistake, also in a word that short. */
+	parse_bad("[socle]\nlgo = info\n" VM, "2:1: unknown key 'lgo'; did you mean 'log'?\n");
 	parse_bad("[socle]\nmemory = 2M\n" VM "log = info\n",
 		  "2:1: key 'memory' belongs into [vm NAME]\n"
 		  "7:1: key 'log' belongs into [socle]\n");
