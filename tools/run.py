@@ -118,15 +118,12 @@ def die_with_parent():
 
 
 class Machine:
-    """A running emulator. What comes from `drain`, if that is not None, is dropped; `messages` is its own log."""
+    """A running emulator. What comes from `drain`, if that is not None, is dropped; `messages` is its own log; off()
+    tells, once it has ended, whether the machine was powered off rather than lost."""
 
-    def __init__(self, process, serial_in, serial_out, messages, drain=None):
+    def __init__(self, process, serial_in, serial_out, messages, off, drain=None):
         self.process, self.serial_in, self.serial_out = process, serial_in, serial_out
-        self.messages, self.drain = messages, drain
-
-    def complaint(self):
-        """The emulator's own last words, where it ended with a failure it did not put on the serial port."""
-        return last_lines(self.messages, b"PANIC|qemu-system")
+        self.messages, self.off, self.drain = messages, off, drain
 
 
 def start_bochs(args, scratch, log):
@@ -163,7 +160,8 @@ def start_bochs(args, scratch, log):
             with contextlib.suppress(TimeoutError):
                 serial, _ = listener.accept()
                 fd = serial.detach()
-                return Machine(process, fd, fd, log + ".bochs", master)
+                return Machine(process, fd, fd, log + ".bochs", drain=master,
+                               off=lambda: "soft power off" in last_lines(log + ".bochs", b"PANIC", 1))
             if process.poll() is not None:
                 break
         with contextlib.suppress(BlockingIOError, OSError):
@@ -188,14 +186,20 @@ def start_qemu(args, accel, scratch, log):
                "-drive", f"if=pflash,format=raw,unit=1,file={variables}",
                "-drive", f"if=none,id=disk,format=raw,snapshot=on,file={image}",
                "-chardev", "stdio,id=com1,signal=off", "-serial", "chardev:com1"]
+    # Its own protocol, for the one event that tells a power-off from a reset (both end it).
+    ours, its = socket.socketpair()
+    ours.sendall(b'{"execute": "qmp_capabilities"}\n')
+    command += ["-chardev", f"socket,id=qmp,fd={its.fileno()}", "-mon", "chardev=qmp,mode=control"]
     if args.usb:
         command += ["-device", "qemu-xhci", "-device", "usb-storage,drive=disk"]
     else:
         command += ["-device", "ide-hd,drive=disk"]
     with open(log + ".qemu", "wb") as messages:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=messages,
-                                   start_new_session=True, preexec_fn=die_with_parent)
-    return Machine(process, process.stdout.fileno(), process.stdin.fileno(), log + ".qemu")
+                                   start_new_session=True, preexec_fn=die_with_parent, pass_fds=[its.fileno()])
+    its.close()
+    return Machine(process, process.stdout.fileno(), process.stdin.fileno(), log + ".qemu",
+                   off=lambda: b"guest-shutdown" in read_all(ours))
 
 
 def end(process):
@@ -206,6 +210,16 @@ def end(process):
         except subprocess.TimeoutExpired:
             process.kill()
     process.wait()
+
+
+def read_all(sock):
+    """What is left to read from a socket whose other end is closed."""
+    data = b""
+    with contextlib.suppress(ConnectionResetError):
+        while more := sock.recv(65536):
+            data += more
+    sock.close()
+    return data
 
 
 class Watch:
@@ -320,15 +334,12 @@ def serve(machine, keyboard, transcript, timeout, stay):
             if watch.returned and not stay:  # its last word: what the firmware does next is of no interest
                 return 1
     watch.feed(b"\n")
-    return 0 if watch.ended else 1
-
-
-def report(machine):
-    """Say why an emulator gave up, where it did."""
     machine.process.wait()
-    words = machine.complaint()
-    if words and "soft power off" not in words:
-        say(words)
+    if machine.off():
+        return 0 if watch.ended else 1
+    say("the machine was not powered off: it crashed, or was reset")
+    say(last_lines(machine.messages, b"PANIC|qemu-system") or f"see {machine.messages}")
+    return 1
 
 
 def parse():
@@ -380,10 +391,7 @@ def boot(args):
         try:
             keyboard = Keyboard()
             with open(log, "wb", buffering=0) as transcript, keyboard.raw():
-                code = serve(machine, keyboard, transcript, args.timeout, args.stay)
-            if code == 1 and machine.process.poll() is not None:
-                report(machine)
-            return code
+                return serve(machine, keyboard, transcript, args.timeout, args.stay)
         finally:
             end(machine.process)
 

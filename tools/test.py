@@ -99,7 +99,7 @@ def boots(selected):
     if os.path.exists(report):
         os.remove(report)
     command = [PYTHON, "-B", "-m", "pytest", "-p", "no:cacheprovider", "tests/system", "-v",
-               "-n", str(WORKERS), "--maxschedchunk=1", f"--junitxml={report}"]
+               "-n", str(WORKERS), f"--junitxml={report}"]
     code = subprocess.run(command + (["-m", selected] if selected else []), cwd=ROOT, check=False,
                           stdin=subprocess.DEVNULL).returncode
     if not os.path.exists(report):
