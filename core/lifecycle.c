@@ -128,15 +128,14 @@ static void start_boot_vcpu(struct vcpu *v)
 	vm->tsc_base = tsc_now();
 	__atomic_store_n(&vm->end, VM_END_NONE, __ATOMIC_RELEASE);
 	__atomic_store_n(&vm->state, VM_RUNNING, __ATOMIC_RELEASE);
-	/* A valid XCR0 to load; then the host's page tables, since the guest's memory is in this VM's alone. */
+	/* The guest's memory is in this VM's page tables alone. V itself is not loaded: nothing may overwrite its state. */
+	sched_map(vm);
 	vcpu_state_reset(v, false);
-	sched_load(v);
 	if (load_guest(vm)) {
 		for (unsigned int i = 0; i < vm->vcpu_count; i++)
 			log_info("vm %s: vcpu %u: on cpu %u", vm->name, i, vm->vcpu[i]->cpu->id);
 		log_info("vm %s: started", vm->name);
 	}
-	sched_unload(v);
 	reset_vcpu(v);
 	v->activity = VCPU_ACTIVE;
 	for (unsigned int i = 1; i < vm->vcpu_count; i++)

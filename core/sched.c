@@ -113,6 +113,18 @@ void sched_unload(struct vcpu *v)
 	s->current = NULL;
 }
 
+void sched_map(struct vm *vm)
+{
+	struct sched *s = sched_of(this_cpu());
+
+	if (s->map == vm)
+		return;
+	if (s->current)
+		sched_unload(s->current);
+	write_cr3(vm->host.root);
+	s->map = vm;
+}
+
 void sched_load(struct vcpu *v)
 {
 	struct sched *s = sched_of(this_cpu());
@@ -122,10 +134,7 @@ void sched_load(struct vcpu *v)
 		return;
 	if (s->current)
 		sched_unload(s->current);
-	if (s->map != v->vm) {
-		write_cr3(v->vm->host.root);
-		s->map = v->vm;
-	}
+	sched_map(v->vm);
 	fpu_restore(v->fpu, fpu_mask(v));
 	fpu_set_xcr0(v->xcr0);
 	fpu_set_xss(v->xss);

@@ -10,6 +10,7 @@
 
 struct pcpu;
 struct vcpu;
+struct vm;
 
 #define SCHED_SLICE_US 10000u
 
@@ -30,6 +31,8 @@ bool sched_alone(const struct vcpu *v);
  * a comparison when it is current already. On V's core.
  */
 void sched_load(struct vcpu *v);
+/* Makes VM's page tables this core's, so that its memory can be reached. No vCPU of another VM stays current. */
+void sched_map(struct vm *vm);
 /* Saves V's state off the core, if it is current: another core may load it then. On V's core. */
 void sched_unload(struct vcpu *v);
 /* May V, current on its core, stay, or has its time slice ended with others waiting? */
