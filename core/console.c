@@ -49,6 +49,7 @@ struct console {
 static struct {
 	struct spinlock lock; /* guards all of this and the consoles */
 	const struct console_port *port;
+	bool ready;           /* console_init() was called */
 	bool use_irq, irq_on;
 	bool stuck;           /* the port took no byte in the time that polling gives it */
 	bool flushing;        /* wait for nothing and nobody */
@@ -282,9 +283,11 @@ static void discard(void)
 		;
 }
 
-/* Something was written. */
+/* Something was written. Before console_init() it waits. */
 static void kick(void)
 {
+	if (!con.ready)
+		return;
 	if (!con.port)
 		discard();
 	else if (!con.use_irq)
@@ -297,6 +300,7 @@ void console_init(const struct console_port *port)
 {
 	spin_lock(&con.lock);
 	con.port = port;
+	con.ready = true;
 	kick();
 	spin_unlock(&con.lock);
 }

@@ -34,7 +34,10 @@ struct console_client {
 	void *dev;
 };
 
-/* Uses PORT (kept by reference; NULL: no physical console, output goes nowhere). Polls until console_use_irq(). */
+/*
+ * Uses PORT (kept by reference; NULL: no physical console, output goes nowhere), and polls until
+ * console_use_irq(). What was written before waits for this.
+ */
 void console_init(const struct console_port *port);
 
 /* From now on the port's interrupt calls console_irq(), and output need not wait for the port. */
