@@ -179,7 +179,7 @@ static uint8_t read_data(const struct rtc *rtc)
 	}
 }
 
-/* The format bits say how what comes is meant; they change nothing about the time. */
+/* As on the chip, what was written before the clock starts is read in the format that it starts with. */
 static void write_b(struct rtc *rtc, uint8_t value)
 {
 	bool was_stopped = rtc->ram[REG_B] & B_SET;

@@ -1,0 +1,217 @@
+/* links: devices/rtc.c core/bus.c core/clock.c tests/unit/support/fake_core.c tests/unit/support/fake_bus.c */
+/* The clock part of the MC146818, against the C library's calendar. */
+#include "tests/unit/support/fake_core.h"
+
+#include <time.h>
+
+#include "core/clock.h"
+#include "devices/rtc.h"
+
+enum { SEC, MIN = 2, HOUR = 4, WDAY = 6, MDAY, MON, YEAR, A, B, C, D, CENTURY = 0x32 };
+
+static struct vm *vm;
+static struct rtc rtc;
+
+static uint8_t rd(uint8_t reg)
+{
+	fake_out(vm, 0x70, 1, reg);
+	return (uint8_t)fake_in(vm, 0x71, 1);
+}
+
+static void wr(uint8_t reg, uint8_t value)
+{
+	fake_out(vm, 0x70, 1, reg);
+	fake_out(vm, 0x71, 1, value);
+}
+
+static void set_time(time_t t)
+{
+	vm->wall_clock_ns = (uint64_t)t * NS_PER_S;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	vm = fake_vm_new(1);
+	assert_int_equal(rtc_init(&rtc, vm), 0);
+	set_time(1709210096); /* Thursday 2024-02-29 12:34:56 UTC */
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	fake_vm_free(vm);
+	return 0;
+}
+
+static int bcd(uint8_t value)
+{
+	assert_true((value & 15) < 10 && value >> 4 < 10);
+	return (value >> 4) * 10 + (value & 15);
+}
+
+static void assert_date(time_t t)
+{
+	struct tm tm;
+
+	gmtime_r(&t, &tm);
+	assert_int_equal(bcd(rd(SEC)), tm.tm_sec);
+	assert_int_equal(bcd(rd(MIN)), tm.tm_min);
+	assert_int_equal(bcd(rd(HOUR)), tm.tm_hour);
+	assert_int_equal(bcd(rd(WDAY)), tm.tm_wday + 1);
+	assert_int_equal(bcd(rd(MDAY)), tm.tm_mday);
+	assert_int_equal(bcd(rd(MON)), tm.tm_mon + 1);
+	assert_int_equal(bcd(rd(CENTURY)) * 100 + bcd(rd(YEAR)), tm.tm_year + 1900);
+}
+
+static void state_after_reset(void **state)
+{
+	(void)state;
+	assert_int_equal(rd(A), 0x26);
+	assert_int_equal(rd(B), 0x02);
+	assert_int_equal(rd(C), 0);
+	assert_int_equal(rd(D), 0x80);
+	assert_int_equal(fake_in(vm, 0x70, 1), 0xff);
+}
+
+static void every_day(void **state)
+{
+	(void)state;
+	/* A prime number of seconds that is more than a day. */
+	for (time_t t = 0; t < 7258118400; t += 86413 * 7) {
+		set_time(t);
+		assert_date(t);
+	}
+	set_time(1709210096);
+	assert_date(1709210096);
+	fake.tsc += 3 * NS_PER_S;
+	assert_date(1709210099);
+}
+
+static void formats(void **state)
+{
+	static const struct {
+		uint8_t hour, h12, h12_binary;
+	} t[] = {{0, 0x12, 12}, {1, 0x01, 1}, {11, 0x11, 11}, {12, 0x92, 0x8c}, {13, 0x81, 0x81},
+		 {23, 0x91, 0x8b}};
+
+	(void)state;
+	for (unsigned int i = 0; i < ARRAY_SIZE(t); i++) {
+		set_time(1709164800 + t[i].hour * 3600 + 59);
+		wr(B, 0x00);
+		assert_int_equal(rd(HOUR), t[i].h12);
+		wr(B, 0x04);
+		assert_int_equal(rd(HOUR), t[i].h12_binary);
+		assert_int_equal(rd(SEC), 59);
+		wr(B, 0x06);
+		assert_int_equal(rd(HOUR), t[i].hour);
+	}
+}
+
+/* As Linux's mc146818_set_time(): stop, write, go. */
+static void setting(void **state)
+{
+	static const uint8_t regs[] = {SEC, MIN, HOUR, WDAY, MDAY, MON, YEAR, CENTURY};
+	static const uint8_t values[] = {0x58, 0x59, 0x23, 0x06, 0x31, 0x12, 0x99, 0x19};
+
+	(void)state;
+	wr(B, 0x82);
+	for (unsigned int i = 0; i < ARRAY_SIZE(regs); i++)
+		wr(regs[i], values[i]);
+	fake.tsc += 10ULL * NS_PER_S;
+	assert_int_equal(rd(SEC), 0x58);
+	wr(B, 0x02);
+	assert_date(946684798);
+	fake.tsc += 2ULL * NS_PER_S;
+	assert_date(946684800);
+	/* A new start has the time of day again. */
+	rtc_reset(&rtc);
+	assert_date(1709210096 + 12);
+}
+
+static void setting_in_other_formats(void **state)
+{
+	(void)state;
+	wr(B, 0x84);
+	wr(HOUR, 0x80 | 12);
+	wr(MIN, 7);
+	wr(B, 0x04);
+	wr(B, 0x02);
+	assert_int_equal(rd(HOUR), 0x12);
+	assert_int_equal(rd(MIN), 0x07);
+	wr(B, 0x84);
+	wr(HOUR, 12);
+	wr(MIN, 7);
+	wr(B, 0x04);
+	assert_int_equal(rd(HOUR), 12);
+	wr(B, 0x02);
+	assert_int_equal(rd(HOUR), 0x00);
+	/* Without stopping it first. */
+	wr(MIN, 0x45);
+	assert_int_equal(rd(MIN), 0x45);
+	assert_int_equal(rd(HOUR), 0x00);
+}
+
+/* Whatever is written, what is read are digits of a date. */
+static void garbage(void **state)
+{
+	static const uint8_t regs[] = {SEC, MIN, HOUR, WDAY, MDAY, MON, YEAR, CENTURY};
+
+	(void)state;
+	for (unsigned int value = 0; value < 256; value++) {
+		wr(B, 0x82);
+		for (unsigned int i = 0; i < ARRAY_SIZE(regs); i++)
+			wr(regs[i], (uint8_t)(value * (i + 1)));
+		wr(B, 0x02);
+		for (unsigned int i = 0; i < ARRAY_SIZE(regs); i++)
+			bcd(rd(regs[i]));
+		assert_in_range(bcd(rd(MON)), 1, 12);
+		assert_in_range(bcd(rd(MDAY)), 1, 31);
+		assert_in_range(bcd(rd(HOUR)), 0, 23);
+	}
+}
+
+static void update_in_progress(void **state)
+{
+	(void)state;
+	assert_int_equal(rd(A) & 0x80, 0);
+	fake.tsc = 997000000;
+	assert_int_equal(rd(A) & 0x80, 0);
+	fake.tsc = 998000000;
+	assert_int_equal(rd(A) & 0x80, 0x80);
+	fake.tsc = 1000000000;
+	assert_int_equal(rd(A) & 0x80, 0);
+	wr(B, 0x82);
+	fake.tsc = 1998000000;
+	assert_int_equal(rd(A) & 0x80, 0);
+	wr(A, 0xff);
+	assert_int_equal(rd(A), 0x7f);
+}
+
+static void memory(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0x0e; i < 0x80; i++)
+		if (i != CENTURY)
+			wr((uint8_t)i, (uint8_t)(i * 3));
+	for (unsigned int i = 0x0e; i < 0x80; i++)
+		if (i != CENTURY)
+			assert_int_equal(rd((uint8_t)(i | 0x80)), (uint8_t)(i * 3));
+	wr(C, 0xff);
+	wr(D, 0);
+	assert_int_equal(rd(C), 0);
+	assert_int_equal(rd(D), 0x80);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(state_after_reset), T(every_day), T(formats), T(setting),
+		T(setting_in_other_formats), T(garbage), T(update_in_progress), T(memory),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
