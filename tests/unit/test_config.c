@@ -1,4 +1,4 @@
-/* links: config/parse.c config/values.c config/schema.c config/text.c config/suggest.c config/check.c lib/fmt.c lib/strbuf.c */
+/* links: config/parse.c config/values.c config/schema.c config/text.c config/suggest.c lib/fmt.c lib/strbuf.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -749,21 +749,23 @@ static void later_keys_are_parsed_all_the_same(void **state)
 
 static void later_keys_have_errors_too(void **state)
 {
+	static const char slice[] = "[socle]\nslice = 2000 ms\n" VM;
 	static const char text[] = "[socle]\nescape = x\nslice = 10\nslice = 1\n" VM
 				   "fw_cfg. = f\nweight = 0\ndebug_exit = 65536\n";
 
 	(void)state;
 	parse_bytes(true, text, strlen(text));
-	assert_string_equal(run.said, "2:10: escape = x is not a key such as ^] or ^A\n"
-				      "3:9: slice = 10 is not a time, such as 10 ms or 500 us\n"
-				      "4:1: key 'slice' is there twice; the first is in line 3\n"
-				      "9:1: unknown key 'fw_cfg.'; known: memory, vcpus, kernel, kind, "
+	assert_string_equal(run.said,
+			    "2:10: escape = x is not a key such as ^] or ^A\n"
+			    "3:9: slice = 10 is not a time, such as 10 ms or 500 us\n"
+			    "4:1: key 'slice' is there twice; the first is in line 3\n"
+			    "9:1: unknown key 'fw_cfg.'; known: memory, vcpus, kernel, kind, "
 			    "initrd, module, cmdline, cpus, weight, cap, autostart, on_reboot, "
 			    "on_crash, platform, console, debug_exit, debug_console, hpet, com2, "
 			    "fw_cfg.NAME\n"
-				      "10:10: weight = 0 is out of range: 1 to 10000\n"
-				      "11:14: debug_exit = 65536 is out of range: 1 to 65535\n");
-	parse_bytes(true, "[socle]\nslice = 2000 ms\n" VM, strlen("[socle]\nslice = 2000 ms\n" VM));
+			    "10:10: weight = 0 is out of range: 1 to 10000\n"
+			    "11:14: debug_exit = 65536 is out of range: 1 to 65535\n");
+	parse_bytes(true, slice, strlen(slice));
 	assert_string_equal(run.said, "2:9: slice = 2000 is out of range: 1 to 1000\n");
 }
 
@@ -786,83 +788,6 @@ static void out_of_memory_is_an_error(void **state)
 	}
 	assert_in_range(allowed, 6, 20);
 	assert_string_equal(run.config.vms[0].cmdline, "x");
-}
-
-/* ---- the file against a machine ---- */
-
-static void check(const char *text, uint32_t cpus, uint64_t memory_mib, const char *errors)
-{
-	struct config_machine machine = {.cpus = cpus, .memory_mib = memory_mib};
-
-	parse_good(text);
-	assert_int_equal(config_check(&run.config, &machine, say, NULL), count_lines(errors));
-	assert_string_equal(run.said, errors);
-}
-
-static void machine_that_fits(void **state)
-{
-	(void)state;
-	check(VM, 2, 512, "");
-	check(VM "cpus = 1-2\n", 3, 512, "");
-	check(VM "[vm b]\nmemory=256M\nvcpus=2\nkernel=k\n", 2, 768, "");
-	check("[vm a]\nmemory=1024G\nvcpus=4096\nkernel=k\ncpus=0-4095\n", 0, 0, "");
-}
-
-static void machine_with_too_few_processors(void **state)
-{
-	(void)state;
-	check(VM, 1, 0,
-	      "3:9: vm 'web' does not fit: it has 2 vcpus, and this machine 1 processor\n");
-	check(VM "cpus = 0, 2-3, 1 \n", 2, 0,
-	      "5:11: vm 'web': there is no processor 2; this machine has 2, numbered from 0\n");
-	check(VM "cpus = 0-5\n", 4, 0,
-	      "5:8: vm 'web': there is no processor 4; this machine has 4, numbered from 0\n");
-}
-
-static void machine_with_too_little_memory(void **state)
-{
-	(void)state;
-	check(VM, 2, 511,
-	      "2:10: vm 'web' does not fit: its memory is 512M, and 511M of the machine's 511M for "
-	      "guests are left\n");
-	check("[vm a]\nmemory=1024G\nvcpus=1\nkernel=k\n" VM
-	      "[vm c]\nmemory=600M\nvcpus=1\nkernel=k\nautostart=no\n",
-	      2, 1000,
-	      "2:8: vm 'a' does not fit: its memory is 1048576M, and 1000M of the machine's 1000M "
-	      "for guests are left\n"
-	      "10:8: vm 'c' does not fit: its memory is 600M, and 488M of the machine's 1000M for "
-	      "guests are left\n");
-}
-
-/* After errors in the file the machine is still checked, and what is absent is left out. */
-static void check_after_errors(void **state)
-{
-	static const char text[] = "[vm a]\nmemory = x\nvcpus = 9\n";
-	struct config_machine machine = {.cpus = 2, .memory_mib = 64};
-
-	(void)state;
-	parse_bytes(false, text, strlen(text));
-	assert_int_equal(run.errors, 2);
-	clean();
-	run.text = NULL;
-	parse_bytes(false, text, strlen(text));
-	assert_int_equal(config_check(&run.config, &machine, say, NULL), 1);
-	assert_non_null(strstr(run.said, "3:9: vm 'a' does not fit"));
-}
-
-static void collect(void *ctx, const char *text, size_t len)
-{
-	strncat(ctx, text, len);
-}
-
-static void the_printed_form(void **state)
-{
-	char line[200] = "";
-
-	(void)state;
-	config_print_error(collect, line, "EFI/BOOT/socle.cfg", (struct config_pos){12, 3},
-			   "no such file: 100%");
-	assert_string_equal(line, "socle: error: EFI/BOOT/socle.cfg:12:3: no such file: 100%");
 }
 
 #define TEST(f) cmocka_unit_test_teardown(f, teardown)
@@ -904,11 +829,6 @@ int main(void)
 		TEST(later_keys_are_parsed_all_the_same),
 		TEST(later_keys_have_errors_too),
 		TEST(out_of_memory_is_an_error),
-		TEST(machine_that_fits),
-		TEST(machine_with_too_few_processors),
-		TEST(machine_with_too_little_memory),
-		TEST(check_after_errors),
-		TEST(the_printed_form),
 	};
 
 	run.allowed = SIZE_MAX;

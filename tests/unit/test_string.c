@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-/* The C library has the same names: Socle's functions are compiled here under names of their own. */
+/* The C library has the same names: Socle's functions are compiled here under other ones. */
 #define memcpy	socle_memcpy
 #define memmove socle_memmove
 #define memset	socle_memset
