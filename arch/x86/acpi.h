@@ -58,8 +58,8 @@ struct acpi_info {
 	unsigned int revision; /* of the RSDP */
 
 	bool has_madt;
-	struct acpi_cpu cpus
-		[CPU_MAX]; /* enabled processors alone, in the table's order, each APIC ID once */
+	/* Enabled processors alone, in the order of the table, each APIC ID once. */
+	struct acpi_cpu cpus[CPU_MAX];
 	unsigned int cpu_count;
 	struct acpi_ioapic ioapics[ACPI_IOAPIC_MAX];
 	unsigned int ioapic_count;

@@ -53,12 +53,6 @@ void idt_init(void);
  */
 void desc_load(struct pcpu *cpu);
 
-/*
- * Leaves the stack in use for good: calls FN(ARG) on the one whose upper end is TOP (16-byte aligned).
- * The first core goes from the firmware's stack to pcpus[]'s own this way, before host_map_load().
- */
-_Noreturn void stack_switch(uint64_t top, void (*fn)(void *arg), void *arg);
-
 /* For VMX's host state. */
 uint64_t idt_base(void);
 

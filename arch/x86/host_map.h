@@ -32,7 +32,7 @@ int host_map_init(const struct host_region *regions, size_t count);
  */
 int host_map_add(uint64_t base, uint64_t size, uint64_t prot, enum memtype type);
 
-/* Takes the page at ADDR out again: a touch of it faults. -EBUSY after the first clone, -ENOSPC. */
+/* Takes the page at ADDR out again: a touch of it faults. -EBUSY after the first clone; -ENOMEM. */
 int host_map_guard(uint64_t addr);
 
 /*

@@ -1,4 +1,4 @@
-; Entries of all 256 vectors, the instructions whose #GP is an answer, and the change of stacks.
+; Entries of all 256 vectors, and the instructions whose #GP is an answer.
 %include "x86_offsets.inc"
 default rel
 bits 64
@@ -6,7 +6,6 @@ bits 64
 global isr_stubs
 global rdmsr_safe
 global wrmsr_safe
-global stack_switch
 global fixups
 global fixups_end
 extern isr_dispatch
@@ -80,14 +79,6 @@ wrmsr_safe:
 .fault:
 	mov eax, ERR_IO
 	ret
-
-; void stack_switch(uint64_t top, void (*fn)(void *arg), void *arg)
-stack_switch:
-	mov rsp, rdi
-	xor ebp, ebp
-	mov rdi, rdx
-	call rsi
-	ud2
 
 ; struct fixup (arch/x86/desc.c): distances from each field itself: nothing needs relocation.
 section .rodata

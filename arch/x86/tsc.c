@@ -219,6 +219,8 @@ bool tsc_check_sync(struct pcpu *cpu)
 		high = MIN(high, (int64_t)(sync.answer - before));
 	}
 	sync_reset();
-	cpu->tsc_offset = low == INT64_MIN ? 0 : low + (high - low) / 2;
-	return low <= 0 && high >= 0;
+	if (low <= 0 && high >= 0)
+		return true;
+	cpu->tsc_offset = low + (high - low) / 2;
+	return false;
 }

@@ -36,8 +36,9 @@ uint64_t tsc_to_ns(uint64_t ticks);
 
 /*
  * Compares the counters of the executing core and CPU, which calls tsc_sync_partner() meanwhile.
- * Fills in cpu->tsc_offset with the offset seen, within the uncertainty of a cache line's round
- * trip. Returns true where they agree within it. Called by smp_start(), which warns.
+ * True where they may be equal, as far as the time of a question and its answer allows to tell (or
+ * when CPU does not answer within a second). Else cpu->tsc_offset is the difference, in the middle
+ * of what it can be. Called by smp_start(), which warns.
  */
 bool tsc_check_sync(struct pcpu *cpu);
 void tsc_sync_partner(void);
