@@ -95,7 +95,10 @@ static void access(const struct bus_region_slot *table, unsigned int count, stru
 
 	if (access_whole(table, count, v, address, write, size, value))
 		return;
-	/* Across the end of a region, or beginning outside of one: the parts go where they belong. */
+	/*
+	 * Across the end of a region, or beginning outside of one: the parts go where they
+	 * belong.
+	 */
 	for (uint8_t i = 0; i < size; i++) {
 		uint64_t byte = (*value >> 8 * i) & 0xff;
 

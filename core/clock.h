@@ -16,7 +16,10 @@ static inline uint64_t mul_div(uint64_t a, uint64_t b, uint64_t c)
 
 	if (high >= c)
 		return ~0ULL;
-	/* Dividing a 128-bit type in C calls a function of the compiler's library, which is not linked. */
+	/*
+	 * Dividing a 128-bit type in C calls a function of the compiler's library, which is not
+	 * linked.
+	 */
 	__asm__("divq %2" : "+a"(low), "+d"(high) : "r"(c) : "cc");
 	return low;
 }

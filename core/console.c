@@ -1,8 +1,8 @@
 /*
  * Rings of text on their way to the physical console, and what is typed on its way to guests.
  *
- * next_byte() decides what is sent next, byte by byte; a line of the hypervisor waits for what guests had written before it,
- * which it remembers as a mark in each guest's ring.
+ * next_byte() decides what is sent next, byte by byte; a line of the hypervisor waits for what
+ * guests had written before it, which it remembers as a mark in each guest's ring.
  */
 #include "core/console.h"
 
@@ -13,8 +13,8 @@
 #include "lib/string.h"
 
 #define INPUT_RING 1024u
-#define LOG_RING 32768u
-#define LOG_LINES 256u
+#define LOG_RING   32768u
+#define LOG_LINES  256u
 
 /* A line without end is let out in pieces of this length, so that it stops nobody. */
 #define LONG_LINE 512u
@@ -22,7 +22,7 @@
 #define ROOM_AGAIN 2048u
 
 /* How long a line may stay unfinished before it is shown, and before another may break it. */
-#define SHOW_NS 100000000u
+#define SHOW_NS	 100000000u
 #define BREAK_NS 20000000u
 /* How long after input what the guest answers is shown at once. */
 #define TYPING_NS 1000000000u
@@ -36,8 +36,8 @@ struct console {
 	struct vm *vm;
 	struct console_client client;
 	uint32_t head, tail;
-	uint32_t line_end;    /* after the last newline written */
-	uint64_t line_start;  /* host TSC of the first byte after that */
+	uint32_t line_end;	       /* after the last newline written */
+	uint64_t line_start;	       /* host TSC of the first byte after that */
 	uint64_t last_put, last_typed; /* host TSC */
 	bool refused;
 	uint32_t in_head, in_tail;
@@ -49,19 +49,19 @@ struct console {
 static struct {
 	struct spinlock lock; /* guards all of this and the consoles */
 	const struct console_port *port;
-	bool ready;           /* console_init() was called */
+	bool ready; /* console_init() was called */
 	bool use_irq, irq_on;
-	bool stuck;           /* the port took no byte in the time that polling gives it */
-	bool flushing;        /* wait for nothing and nobody */
+	bool stuck;    /* the port took no byte in the time that polling gives it */
+	bool flushing; /* wait for nothing and nobody */
 	struct console *first;
 	unsigned int count;
 	struct console *focus;
-	struct console *open;   /* whose unfinished line stands on the wire; NULL: at the beginning of a line */
+	struct console *open;	/* whose unfinished line is on the wire; NULL: at its start */
 	struct console *served; /* the last one whose line was sent */
-	uint32_t run;         /* bytes of the open line so far */
+	uint32_t run;		/* bytes of the open line so far */
 	char staged[VM_NAME_SIZE + 2]; /* a prefix or a line end to go out first */
 	uint8_t staged_len, staged_at;
-	bool in_log;          /* in the middle of line_tail's line */
+	bool in_log; /* in the middle of line_tail's line */
 	uint32_t log_head, log_tail, line_head, line_tail;
 	uint32_t log_end[LOG_LINES];
 	char log[LOG_RING];
@@ -102,7 +102,10 @@ static bool has_line(const struct console *c)
 	return (int32_t)(c->line_end - c->tail) > 0;
 }
 
-/* May C begin a line on the wire now? Alone it always may; several wait until they have a whole one. */
+/*
+ * May C begin a line on the wire now? Alone it always may; several wait until they have a whole
+ * one.
+ */
 static bool is_ready(const struct console *c)
 {
 	if (c->head == c->tail)
@@ -171,7 +174,10 @@ static uint8_t guest_byte(struct console *c)
 	return byte;
 }
 
-/* Whose byte is next at this point: C's; NULL with con.in_log set: the log's; NULL: nothing to send. */
+/*
+ * Whose byte is next at this point: C's; NULL with con.in_log set: the log's; NULL: nothing to
+ * send.
+ */
 static struct console *choose(void)
 {
 	struct console *c;
@@ -441,8 +447,8 @@ void console_input_ready(struct vm *vm)
 	uint8_t byte;
 
 	/*
-	 * Nearly always there is nothing: not worth the lock. Nothing is missed: console_irq() comes
-	 * here after it has put a byte into the ring, and dev_lock orders the two.
+	 * Nearly always there is nothing: not worth the lock. Nothing is missed: console_irq()
+	 * comes here after it has put a byte into the ring, and dev_lock orders the two.
 	 */
 	if (READ_ONCE(c->in_head) == READ_ONCE(c->in_tail))
 		return;

@@ -1,11 +1,12 @@
 /*
- * Guests' consoles and the hypervisor's own messages on the one physical console. A guest's serial port gives bytes with
- * console_put() and is told when there is input or room again. With one VM its bytes pass as they are; with several, each
- * line gets "NAME| " in front and lines of different VMs do not mix. The hypervisor's lines always start at the beginning
- * of a line, and come after what guests had written before them.
+ * Guests' consoles and the hypervisor's own messages on the one physical console. A guest's serial
+ * port gives bytes with console_put() and is told when there is input or room again. With one VM
+ * its bytes pass as they are; with several, each line gets "NAME| " in front and lines of different
+ * VMs do not mix. The hypervisor's lines always start at the beginning of a line, and come after
+ * what guests had written before them.
  *
- * Locks: one lock guards all of this; it is the innermost, a VM's dev_lock comes before it, and clients are called
- * without it.
+ * Locks: one lock guards all of this; it is the innermost, a VM's dev_lock comes before it, and
+ * clients are called without it.
  */
 #ifndef CORE_CONSOLE_H
 #define CORE_CONSOLE_H
@@ -22,15 +23,17 @@ struct vm;
 struct console_port {
 	unsigned int (*tx_room)(void); /* bytes that tx() takes now without loss */
 	void (*tx)(uint8_t byte);
-	bool (*rx)(uint8_t *byte);     /* false: nothing was received */
-	void (*tx_irq)(bool on);       /* interrupt when there is room */
+	bool (*rx)(uint8_t *byte); /* false: nothing was received */
+	void (*tx_irq)(bool on);   /* interrupt when there is room */
 };
 
 /* What the device behind a console is told. Called with the VM's dev_lock held. */
 struct console_client {
-	void (*input)(void *dev, uint8_t byte); /* one byte was typed; the device has said input_room() > 0 */
+	/* One byte was typed; the device has said input_room() > 0. */
+	void (*input)(void *dev, uint8_t byte);
 	unsigned int (*input_room)(void *dev);
-	void (*output_room)(void *dev);         /* console_put() refused before and would take a byte now */
+	/* console_put() refused before and would take a byte now. */
+	void (*output_room)(void *dev);
 	void *dev;
 };
 
@@ -43,35 +46,52 @@ void console_init(const struct console_port *port);
 /* From now on the port's interrupt calls console_irq(), and output need not wait for the port. */
 void console_use_irq(void);
 
-/* The physical port's interrupt, on the core that takes it; no lock of core/ held. Takes dev_locks. */
+/*
+ * The physical port's interrupt, on the core that takes it; no lock of core/ held. Takes
+ * dev_locks.
+ */
 void console_irq(void);
 
 /*
- * Does what is due with time: shows a line that a guest left unfinished. No lock of core/ held. Returns the host TSC at
- * which to call again; ~0: not before something is written. console_put() may bring that forward, by no more than
- * 100 ms: calling every 100 ms is right, too.
+ * Does what is due with time: shows a line that a guest left unfinished. No lock of core/ held.
+ * Returns the host TSC at which to call again; ~0: not before something is written. console_put()
+ * may bring that forward, by no more than 100 ms: calling every 100 ms is right, too.
  */
 uint64_t console_tick(void);
 
-/* Sends everything that waits, by polling, until it is out or the port takes no more. Any core, at the end. */
+/*
+ * Sends everything that waits, by polling, until it is out or the port takes no more. Any core,
+ * at the end.
+ */
 void console_flush(void);
 
-/* One line of the hypervisor's own, without its line end: of type log_sink (lib/log.h). Any core; CTX is not used. */
+/*
+ * One line of the hypervisor's own, without its line end: of type log_sink (lib/log.h). Any core;
+ * CTX is not used.
+ */
 void console_write_log(void *ctx, const char *line, size_t len);
 
 /* Gives VM a console with rings of its own. -ENOMEM. At boot, before guests run. */
 int console_attach(struct vm *vm, const struct console_client *client);
 
-/* What is typed goes to VM from now on; the first VM attached has it at first. NULL: to nobody. Any core. */
+/*
+ * What is typed goes to VM from now on; the first VM attached has it at first. NULL: to nobody.
+ * Any core.
+ */
 void console_focus(struct vm *vm);
 
-/* One byte from VM's device, dev_lock held. False when the ring is full: keep it and wait for output_room(). */
+/*
+ * One byte from VM's device, dev_lock held. False when the ring is full: keep it and wait for
+ * output_room().
+ */
 bool console_put(struct vm *vm, uint8_t byte);
 
 /* VM's device has room for input again: bytes that wait are passed on now. dev_lock held. */
 void console_input_ready(struct vm *vm);
 
-/* VM starts anew: input typed for its former life and a refused byte are forgotten. dev_lock held. */
+/*
+ * VM starts anew: input typed for its former life and a refused byte are forgotten. dev_lock held.
+ */
 void console_reset(struct vm *vm);
 
 #endif

@@ -6,7 +6,7 @@
 #include "lib/err.h"
 
 #define X2APIC_MSR_FIRST 0x800u
-#define X2APIC_MSR_ICR (X2APIC_MSR_FIRST + (APIC_ICR_LO >> 4))
+#define X2APIC_MSR_ICR	 (X2APIC_MSR_FIRST + (APIC_ICR_LO >> 4))
 
 /* Version 14h (Pentium 4 and later), six entries in the vector table, EOI broadcasts can be off. */
 #define VERSION 0x01050014u
@@ -16,12 +16,12 @@
 #define DFR_FIXED 0x0fffffffu
 
 /* How a register may be reached: by MMIO, and as an x2APIC MSR. */
-#define XR 1u
-#define XW 2u
-#define MR 4u
-#define MW 8u
+#define XR	 1u
+#define XW	 2u
+#define MR	 4u
+#define MW	 8u
 #define ALL_READ (XR | MR)
-#define ALL (XR | XW | MR | MW)
+#define ALL	 (XR | XW | MR | MW)
 
 struct apic_reg {
 	uint8_t access;
@@ -42,9 +42,9 @@ static const struct apic_reg regs[0x40] = {
 	[APIC_DFR >> 4] = {XR | XW, 0xf0000000, 0},
 	/* Focus checking (bit 9) does nothing any more, but kernels set it. */
 	[APIC_SVR >> 4] = {ALL, 0x13ff, 0},
-	[APIC_ISR >> 4 ... (APIC_ISR >> 4) + 7] = {ALL_READ, 0, 0},
-	[APIC_TMR >> 4 ... (APIC_TMR >> 4) + 7] = {ALL_READ, 0, 0},
-	[APIC_IRR >> 4 ... (APIC_IRR >> 4) + 7] = {ALL_READ, 0, 0},
+	[0x10 ... 0x17] = {ALL_READ, 0, 0}, /* ISR */
+	[0x18 ... 0x1f] = {ALL_READ, 0, 0}, /* TMR */
+	[0x20 ... 0x27] = {ALL_READ, 0, 0}, /* IRR */
 	[APIC_ESR >> 4] = {ALL, 0xffffffff, 0},
 	[APIC_ICR_LO >> 4] = {ALL, 0x000ccfff, ICR_BUSY},
 	[APIC_ICR_HI >> 4] = {XR | XW, 0xff000000, 0},
@@ -281,7 +281,7 @@ int lapic_msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 static void put_ldr(struct vcpu *v)
 {
 	vapic_put(v, APIC_LDR,
-		 v->apic_mode == APIC_X2APIC ? (v->id >> 4) << 16 | 1u << (v->id & 15) : 0);
+		  v->apic_mode == APIC_X2APIC ? (v->id >> 4) << 16 | 1u << (v->id & 15) : 0);
 }
 
 /* SDM vol. 3A 11.4.7.1. */
@@ -316,7 +316,10 @@ void lapic_reset(struct vcpu *v, bool init)
 	enter_mode(v);
 }
 
-/* Figure 11-27: enabling goes by way of the xAPIC mode, and the x2APIC mode ends only in disabling. */
+/*
+ * Figure 11-27: enabling goes by way of the xAPIC mode, and the x2APIC mode ends only in
+ * disabling.
+ */
 static bool is_valid_transition(enum apic_mode from, enum apic_mode to)
 {
 	return from == to || to == APIC_OFF || (from == APIC_OFF && to == APIC_XAPIC) ||

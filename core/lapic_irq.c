@@ -84,7 +84,10 @@ uint8_t lapic_blocked_class(struct vcpu *v)
 
 	if (v->apic_mode == APIC_OFF || vector < 0)
 		return 0;
-	/* What a vector in service holds back, lowering TPR does not free: its EOI comes here anyway. */
+	/*
+	 * What a vector in service holds back, lowering TPR does not free: its EOI comes here
+	 * anyway.
+	 */
 	return vector >> 4 <= tpr_class ? (uint8_t)(vector >> 4) : 0;
 }
 
@@ -149,7 +152,9 @@ void lapic_post(struct vcpu *v, uint8_t vector, bool level)
 	vcpu_request(v, REQ_IRQ);
 }
 
-/* Accepts the vectors BITS of word I, LEVEL of them level-triggered. Returns whether TMR changed. */
+/*
+ * Accepts the vectors BITS of word I, LEVEL of them level-triggered. Returns whether TMR changed.
+ */
 static bool accept_word(struct vcpu *v, uint32_t i, uint32_t bits, uint32_t level)
 {
 	uint32_t irr = APIC_IRR + (i << 4), tmr = APIC_TMR + (i << 4);
@@ -175,8 +180,8 @@ void lapic_sync(struct vcpu *v)
 			continue;
 		level = __atomic_load_n(&v->posted_level[i], __ATOMIC_RELAXED);
 		retriggered |= accept_word(v, 2 * i, (uint32_t)bits, (uint32_t)level);
-		retriggered |= accept_word(v, 2 * i + 1, (uint32_t)(bits >> 32),
-					   (uint32_t)(level >> 32));
+		retriggered |=
+			accept_word(v, 2 * i + 1, (uint32_t)(bits >> 32), (uint32_t)(level >> 32));
 		any = true;
 	}
 	if (!v->vid)
@@ -258,7 +263,10 @@ void vapic_lvt_fire(struct vcpu *v, uint32_t lvt_offset)
 		vcpu_request(v, REQ_INIT);
 		break;
 	default:
-		/* There is no SMM, and ExtINT's vector comes from the 8259: lapic_accepts_extint(). */
+		/*
+		 * There is no SMM, and ExtINT's vector comes from the 8259:
+		 * lapic_accepts_extint().
+		 */
 		break;
 	}
 }

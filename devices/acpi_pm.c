@@ -4,18 +4,21 @@
 #include "core/clock.h"
 #include "core/vm.h"
 
-/* Bytes from ACPI_PM1_EVT_PORT on: status, enable, control, 16 bits each (ACPI 6.5, 4.8.3.1, 4.8.3.2). */
+/*
+ * Bytes from ACPI_PM1_EVT_PORT on: status, enable, control, 16 bits each (ACPI 6.5, 4.8.3.1,
+ * 4.8.3.2).
+ */
 enum { STATUS, ENABLE = 2, CONTROL = 4, PM1_PORTS = 6 };
 _Static_assert(ACPI_PM1_CNT_PORT - ACPI_PM1_EVT_PORT == CONTROL, "one region");
 
-#define TMR_STS 0x0001u
+#define TMR_STS	     0x0001u
 #define STS_WRITABLE 0x8731u /* all but reserved bits; writing 1 clears */
-#define EN_WRITABLE 0x0721u
+#define EN_WRITABLE  0x0721u
 
-#define SCI_EN 0x0001u
-#define CNT_WRITABLE 0x1c02u /* SLP_TYP and BM_RLD stay */
+#define SCI_EN		 0x0001u
+#define CNT_WRITABLE	 0x1c02u /* SLP_TYP and BM_RLD stay */
 #define SLP_TYP(control) (((control) >> 10) & 7)
-#define SLP_EN 0x2000u
+#define SLP_EN		 0x2000u
 
 static uint32_t timer(void)
 {
@@ -61,7 +64,7 @@ static void write_byte(struct acpi_pm *pm, uint64_t offset, uint8_t byte)
 
 	switch (offset & ~1ULL) {
 	case STATUS:
-		pm->status &= (uint16_t)~(value & STS_WRITABLE);
+		pm->status &= (uint16_t) ~(value & STS_WRITABLE);
 		break;
 	case ENABLE:
 		pm->enable = (pm->enable & (uint16_t)~mask) | (value & EN_WRITABLE);

@@ -8,11 +8,11 @@
 /* As the FADT says. */
 #define ACPI_PM1_EVT_PORT 0x600
 #define ACPI_PM1_CNT_PORT 0x604
-#define ACPI_PM_TMR_PORT 0x608
-#define ACPI_SCI_GSI 9
+#define ACPI_PM_TMR_PORT  0x608
+#define ACPI_SCI_GSI	  9
 /* SLP_TYP of S5 in the DSDT. */
 #define ACPI_S5_SLP_TYP 0
-#define ACPI_PM_TMR_HZ 3579545u
+#define ACPI_PM_TMR_HZ	3579545u
 
 struct vm;
 
@@ -20,7 +20,7 @@ struct acpi_pm {
 	struct vm *vm;
 	uint16_t status, enable, control;
 	bool timer_high; /* bit 31 of the timer when last looked at: TMR_STS tells of its changes */
-	bool sci;        /* level of the interrupt line */
+	bool sci;	 /* level of the interrupt line */
 };
 
 /* Puts the registers on VM's bus. 0 or bus errors. */

@@ -6,30 +6,32 @@
 #include "lib/err.h"
 
 /* Memory-mapped registers (data sheet 3.1); EOI came with version 20h. */
-#define IOREGSEL 0x00
-#define IOWIN 0x10
-#define IOEOI 0x40
+#define IOREGSEL    0x00
+#define IOWIN	    0x10
+#define IOEOI	    0x40
 #define IOAPIC_SIZE 0x1000
 
 /* Registers behind IOREGSEL (3.2). */
-#define IOAPICID 0x00
+#define IOAPICID  0x00
 #define IOAPICVER 0x01
 #define IOAPICARB 0x02
-#define IOREDTBL 0x10
+#define IOREDTBL  0x10
 
-#define VERSION (0x20u | (IOAPIC_PINS - 1) << 16)
+#define VERSION	    (0x20u | (IOAPIC_PINS - 1) << 16)
 #define ID_WRITABLE 0x0f000000u
 
 /* Redirection table entry (3.2.4). */
-#define ENTRY_VECTOR(e) ((uint8_t)(e))
+#define ENTRY_VECTOR(e)	  ((uint8_t)(e))
 #define ENTRY_DELIVERY(e) (((e) >> 8) & 7)
-#define ENTRY_LOGICAL BIT(11)
-#define ENTRY_REMOTE_IRR BIT(14)
-#define ENTRY_LEVEL BIT(15)
-#define ENTRY_MASKED BIT(16)
-#define ENTRY_DEST(e) ((uint32_t)((e) >> 56))
-/* Delivery status (12) is always idle: a message is taken at once. Polarity (13) is kept and means
-   nothing: the platform's lines say asserted, not high. */
+#define ENTRY_LOGICAL	  BIT(11)
+#define ENTRY_REMOTE_IRR  BIT(14)
+#define ENTRY_LEVEL	  BIT(15)
+#define ENTRY_MASKED	  BIT(16)
+#define ENTRY_DEST(e)	  ((uint32_t)((e) >> 56))
+/*
+ * Delivery status (12) is always idle: a message is taken at once. Polarity (13) is kept and means
+ * nothing: the platform's lines say asserted, not high.
+ */
 #define ENTRY_WRITABLE 0xff0000000001afffULL
 
 /* NMI, SMI, INIT and ExtINT are edges whatever the trigger bit says (3.2.4). */
@@ -119,7 +121,10 @@ static void write_entry(struct ioapic *io, unsigned int pin, bool high, uint32_t
 	uint64_t writable = ENTRY_WRITABLE & (0xffffffffULL << shift);
 	uint64_t entry = (io->entry[pin] & ~writable) | ((uint64_t)value << shift & writable);
 
-	/* A pin that becomes edge-triggered waits for no EOI: kernels rely on that to clear Remote IRR. */
+	/*
+	 * A pin that becomes edge-triggered waits for no EOI: kernels rely on that to clear
+	 * Remote IRR.
+	 */
 	if (!(entry & ENTRY_LEVEL))
 		entry &= ~ENTRY_REMOTE_IRR;
 	io->entry[pin] = entry;
@@ -165,7 +170,10 @@ static void write_reg(struct ioapic *io, uint64_t offset, uint32_t value)
 	}
 }
 
-/* Registers are 32 bits wide and 16 bytes apart; narrower reads get their part, the rest is nothing. */
+/*
+ * Registers are 32 bits wide and 16 bytes apart; narrower reads get their part, the rest is
+ * nothing.
+ */
 static void mmio(void *dev, struct vcpu *v, uint64_t offset, bool write, uint8_t size,
 		 uint64_t *value)
 {

@@ -19,8 +19,8 @@ struct pc {
 };
 
 /*
- * Makes VM's devices in *PC, which the caller gives and keeps as long as the VM. At boot, VM zeroed but for what the
- * configuration says. 0, or the error of the bus or the console.
+ * Makes VM's devices in *PC, which the caller gives and keeps as long as the VM. At boot, VM zeroed
+ * but for what the configuration says. 0, or the error of the bus or the console.
  */
 int pc_init(struct pc *pc, struct vm *vm);
 /* Every device into its state after power-up; no vCPU of the VM runs. */

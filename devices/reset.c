@@ -5,21 +5,23 @@
 #include "lib/util.h"
 
 /* CF9h: a change of RST_CPU from 0 to 1 resets (ICH9 data sheet 13.7.5). */
-#define RST_CPU 0x04u
+#define RST_CPU	     0x04u
 #define CF9_WRITABLE 0x0eu
 
 /* 92h. */
 #define FAST_INIT 0x01u
-#define ALT_A20 0x02u
+#define ALT_A20	  0x02u
 
 /* 61h: timer 2's gate and the speaker stay as written; REFRESH changes with every read. */
 #define PORT_B_WRITABLE 0x03u
-#define PORT_B_REFRESH 0x10u
+#define PORT_B_REFRESH	0x10u
 
-/* 8042 commands: F0h to FFh pulse the output port's bits that are 0 in the command; bit 0 resets. */
+/*
+ * 8042 commands: F0h to FFh pulse the output port's bits that are 0 in the command; bit 0 resets.
+ */
 #define KBC_WRITE_OUTPUT_PORT 0xd1u
-#define KBC_PULSE 0xf0u
-#define KBC_RESET_LINE 0x01u
+#define KBC_PULSE	      0xf0u
+#define KBC_RESET_LINE	      0x01u
 
 static void reboot(struct reset_ports *r)
 {

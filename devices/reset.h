@@ -13,11 +13,11 @@ struct vm;
 
 struct reset_ports {
 	struct vm *vm;
-	uint8_t control;    /* CF9h */
-	uint8_t a20;        /* 92h, bit 1 */
-	uint8_t port_b;     /* 61h */
-	uint8_t post;       /* 80h */
-	bool output_port;   /* 64h got command D1h: the next byte to 60h is the output port */
+	uint8_t control;  /* CF9h */
+	uint8_t a20;	  /* 92h, bit 1 */
+	uint8_t port_b;	  /* 61h */
+	uint8_t post;	  /* 80h */
+	bool output_port; /* 64h got command D1h: the next byte to 60h is the output port */
 };
 
 /* Puts the ports on VM's bus. 0 or bus errors. */

@@ -7,16 +7,26 @@
 
 /* Registers (MC146818A data sheet, figure 13 and on); the century is where PCs have it. */
 enum {
-	SECONDS = 0, MINUTES = 2, HOURS = 4, WEEKDAY = 6, DAY = 7, MONTH = 8, YEAR = 9,
-	REG_A = 10, REG_B = 11, REG_C = 12, REG_D = 13, CENTURY = 0x32
+	SECONDS = 0,
+	MINUTES = 2,
+	HOURS = 4,
+	WEEKDAY = 6,
+	DAY = 7,
+	MONTH = 8,
+	YEAR = 9,
+	REG_A = 10,
+	REG_B = 11,
+	REG_C = 12,
+	REG_D = 13,
+	CENTURY = 0x32
 };
 
-#define A_UIP 0x80u
-#define A_START 0x26u /* 32768 Hz time base, 1024 Hz periodic rate */
-#define B_SET 0x80u
+#define A_UIP	 0x80u
+#define A_START	 0x26u /* 32768 Hz time base, 1024 Hz periodic rate */
+#define B_SET	 0x80u
 #define B_BINARY 0x04u
-#define B_24H 0x02u
-#define D_VALID 0x80u
+#define B_24H	 0x02u
+#define D_VALID	 0x80u
 #define HOURS_PM 0x80u
 
 /* The update-in-progress bit rises 244 us before an update, which takes 1984 us. */
@@ -31,7 +41,7 @@ struct date {
 /* ---- the calendar: years begin in March, so that the leap day is the last ---- */
 
 #define DAYS_0000_TO_1970 719468u
-#define DAYS_400_YEARS 146097u
+#define DAYS_400_YEARS	  146097u
 
 static struct date date_of(uint64_t days)
 {
@@ -179,7 +189,10 @@ static uint8_t read_data(const struct rtc *rtc)
 	}
 }
 
-/* As on the chip, what was written before the clock starts is read in the format that it starts with. */
+/*
+ * As on the chip, what was written before the clock starts is read in the format that it starts
+ * with.
+ */
 static void write_b(struct rtc *rtc, uint8_t value)
 {
 	bool was_stopped = rtc->ram[REG_B] & B_SET;
@@ -225,7 +238,10 @@ static void port_byte(void *dev, uint64_t offset, bool write, uint8_t *byte)
 	struct rtc *rtc = dev;
 
 	if (offset == 0) {
-		/* The index cannot be read back; bit 7 masks NMIs, of which this board makes none. */
+		/*
+		 * The index cannot be read back; bit 7 masks NMIs, of which this board makes
+		 * none.
+		 */
 		if (write)
 			rtc->index = *byte % RTC_SIZE;
 		else

@@ -1,4 +1,7 @@
-/* The time and the memory of a MC146818 real-time clock behind ports 70h and 71h. It raises no interrupts. */
+/*
+ * The time and the memory of a MC146818 real-time clock behind ports 70h and 71h. It raises no
+ * interrupts.
+ */
 #ifndef DEVICES_RTC_H
 #define DEVICES_RTC_H
 

@@ -7,42 +7,42 @@
 /* Offsets (data sheet 8.0). The first two are the divisor latch while LCR's DLAB is set. */
 enum { RBR_THR, IER, IIR_FCR, LCR, MCR, LSR, MSR, SCR };
 
-#define IER_RX 0x01u
-#define IER_THRE 0x02u
-#define IER_LINE 0x04u
+#define IER_RX	  0x01u
+#define IER_THRE  0x02u
+#define IER_LINE  0x04u
 #define IER_MODEM 0x08u
 
-#define IIR_NONE 0x01u
-#define IIR_MODEM 0x00u
-#define IIR_THRE 0x02u
-#define IIR_RX 0x04u
-#define IIR_LINE 0x06u
+#define IIR_NONE    0x01u
+#define IIR_MODEM   0x00u
+#define IIR_THRE    0x02u
+#define IIR_RX	    0x04u
+#define IIR_LINE    0x06u
 #define IIR_TIMEOUT 0x0cu
-#define IIR_FIFOS 0xc0u
+#define IIR_FIFOS   0xc0u
 
-#define FCR_ENABLE 0x01u
+#define FCR_ENABLE   0x01u
 #define FCR_CLEAR_RX 0x02u
 #define FCR_CLEAR_TX 0x04u
-#define FCR_KEPT 0xc9u
+#define FCR_KEPT     0xc9u
 
 #define LCR_DLAB 0x80u
 
-#define MCR_DTR 0x01u
-#define MCR_RTS 0x02u
-#define MCR_OUT1 0x04u
-#define MCR_OUT2 0x08u
-#define MCR_LOOP 0x10u
+#define MCR_DTR	     0x01u
+#define MCR_RTS	     0x02u
+#define MCR_OUT1     0x04u
+#define MCR_OUT2     0x08u
+#define MCR_LOOP     0x10u
 #define MCR_WRITABLE 0x1fu
 
-#define LSR_DR 0x01u
-#define LSR_OE 0x02u
+#define LSR_DR	 0x01u
+#define LSR_OE	 0x02u
 #define LSR_THRE 0x20u
 #define LSR_TEMT 0x40u
 
-#define MSR_CTS 0x10u
-#define MSR_DSR 0x20u
-#define MSR_RI 0x40u
-#define MSR_DCD 0x80u
+#define MSR_CTS	 0x10u
+#define MSR_DSR	 0x20u
+#define MSR_RI	 0x40u
+#define MSR_DCD	 0x80u
 #define MSR_TERI 0x04u
 
 /* ---- FIFOs: one byte deep while they are off ---- */
@@ -136,7 +136,10 @@ static void receive(struct uart16550 *u, uint8_t byte)
 		fifo_push(&u->rx, byte);
 	} else {
 		u->lsr_errors |= LSR_OE;
-		/* Without FIFOs the new character takes the old one's place, with them it is lost (8.4). */
+		/*
+		 * Without FIFOs the new character takes the old one's place, with them it is lost
+		 * (8.4).
+		 */
 		if (!(u->fcr & FCR_ENABLE))
 			u->rx.byte[u->rx.head] = byte;
 	}
@@ -380,8 +383,10 @@ static void port(void *dev, struct vcpu *v, uint64_t offset, bool write, uint8_t
 
 int uart16550_init(struct uart16550 *u, struct vm *vm, uint16_t base, unsigned int gsi)
 {
-	struct console_client client = {
-		.input = input, .input_room = input_room, .output_room = output_room, .dev = u};
+	struct console_client client = {.input = input,
+					.input_room = input_room,
+					.output_room = output_room,
+					.dev = u};
 	int err = bus_add_pio(vm, base, UART_PORTS, port, u);
 
 	if (err)

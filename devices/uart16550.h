@@ -1,6 +1,6 @@
 /*
- * A 16550A serial port (National Semiconductor PC16550D data sheet) in front of a VM's console. The line is infinitely
- * fast: a byte written is gone at once, unless the console has no room.
+ * A 16550A serial port (National Semiconductor PC16550D data sheet) in front of a VM's console. The
+ * line is infinitely fast: a byte written is gone at once, unless the console has no room.
  */
 #ifndef DEVICES_UART16550_H
 #define DEVICES_UART16550_H
@@ -9,8 +9,8 @@
 #include <stdint.h>
 
 #define UART_COM1_PORT 0x3f8
-#define UART_COM1_GSI 4
-#define UART_PORTS 8
+#define UART_COM1_GSI  4
+#define UART_PORTS     8
 #define UART_FIFO_SIZE 16
 
 struct vm;
@@ -24,15 +24,18 @@ struct uart16550 {
 	struct vm *vm;
 	unsigned int gsi;
 	uint8_t dll, dlm, ier, fcr, lcr, mcr, scr;
-	uint8_t lsr_errors;  /* OE; cleared by reading LSR */
-	uint8_t msr_delta;   /* bits 3:0 of MSR; cleared by reading it */
-	bool thre_pending;   /* the THRE interrupt source */
-	uint8_t burst;       /* bytes written to THR in a row since the last rise of that source */
-	bool line;           /* level of the interrupt line */
+	uint8_t lsr_errors; /* OE; cleared by reading LSR */
+	uint8_t msr_delta;  /* bits 3:0 of MSR; cleared by reading it */
+	bool thre_pending;  /* the THRE interrupt source */
+	uint8_t burst;	    /* bytes written to THR in a row since the last rise of that source */
+	bool line;	    /* level of the interrupt line */
 	struct uart_fifo rx, tx;
 };
 
-/* Puts a serial port at PORT with interrupt GSI on VM's bus and makes it VM's console. 0, or bus and console errors. */
+/*
+ * Puts a serial port at PORT with interrupt GSI on VM's bus and makes it VM's console. 0, or bus
+ * and console errors.
+ */
 int uart16550_init(struct uart16550 *u, struct vm *vm, uint16_t port, unsigned int gsi);
 /* State after master reset. dev_lock held, or no vCPU runs. */
 void uart16550_reset(struct uart16550 *u);

@@ -1,13 +1,16 @@
-/* links: devices/acpi_pm.c core/bus.c core/clock.c tests/unit/support/fake_core.c tests/unit/support/fake_bus.c */
+/*
+ * links: devices/acpi_pm.c core/bus.c core/clock.c tests/unit/support/fake_core.c
+ * tests/unit/support/fake_bus.c
+ */
 /* ACPI 6.5, 4.8.3: the fixed hardware that the FADT names. */
 #include "tests/unit/support/fake_core.h"
 
 #include "devices/acpi_pm.h"
 
 #define PM1_STS 0x600
-#define PM1_EN 0x602
+#define PM1_EN	0x602
 #define PM1_CNT 0x604
-#define PM_TMR 0x608
+#define PM_TMR	0x608
 
 static struct vm *vm;
 static struct acpi_pm pm;

@@ -175,9 +175,12 @@ static void byte_wide_devices(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(overlaps),		   T(ends_of_the_spaces),
-		T(full_table),		   T(whole_accesses_keep_their_size),
-		T(absent_reads_all_ones),  T(accesses_that_straddle),
+		T(overlaps),
+		T(ends_of_the_spaces),
+		T(full_table),
+		T(whole_accesses_keep_their_size),
+		T(absent_reads_all_ones),
+		T(accesses_that_straddle),
 		T(byte_wide_devices),
 	};
 

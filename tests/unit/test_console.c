@@ -1,5 +1,8 @@
 /* links: tests/unit/support/fake_core.c */
-/* Guests and the hypervisor on one line. The port of these tests takes `port.room` bytes at a time. */
+/*
+ * Guests and the hypervisor on one line. The port of these tests takes `port.room` bytes at a
+ * time.
+ */
 /* Included, not linked: a console lasts for ever, and every test wants one of its own. */
 #include "core/console.c"
 
@@ -397,7 +400,8 @@ static void log_waits_for_what_came_before(void **state)
 	assert_non_null(line);
 	assert_int_equal(line[-1], '\n');
 	*line = 0;
-	assert_int_equal(strlen(port.sent) >= 50 * strlen("vm0| even\n") + 50 * strlen("vm1| odd\n"),
+	assert_int_equal(strlen(port.sent) >=
+				 50 * strlen("vm0| even\n") + 50 * strlen("vm1| odd\n"),
 			 1);
 	assert_null(strstr(port.sent, "partial"));
 	assert_true(strlen(strstr(port.sent, "later") ? strstr(port.sent, "later") : "") < 700);

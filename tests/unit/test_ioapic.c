@@ -1,4 +1,7 @@
-/* links: devices/ioapic.c core/bus.c core/lapic.c core/lapic_irq.c core/lapic_timer.c tests/unit/support/fake_core.c */
+/*
+ * links: devices/ioapic.c core/bus.c core/lapic.c core/lapic_irq.c core/lapic_timer.c
+ * tests/unit/support/fake_core.c
+ */
 /* The I/O APIC (82093AA data sheet) together with the local APICs it sends to. */
 #include "tests/unit/support/fake_core.h"
 
@@ -7,11 +10,11 @@
 #include "devices/ioapic.h"
 #include "lib/err.h"
 
-#define MASKED 0x10000ULL
-#define LEVEL 0x8000ULL
+#define MASKED	   0x10000ULL
+#define LEVEL	   0x8000ULL
 #define REMOTE_IRR 0x4000ULL
-#define LOGICAL 0x800ULL
-#define DEST(id) ((uint64_t)(id) << 56)
+#define LOGICAL	   0x800ULL
+#define DEST(id)   ((uint64_t)(id) << 56)
 
 static struct vm *vm;
 static struct ioapic io;

@@ -615,10 +615,12 @@ static void base_transitions(void **state)
 		uint16_t from, to;
 		int result;
 	} t[] = {
-		{OFF, OFF, 0},		     {OFF, INVALID, -EPERM},   {OFF, XAPIC, 0},
-		{OFF, X2APIC, -EPERM},	     {XAPIC, OFF, 0},	       {XAPIC, INVALID, -EPERM},
-		{XAPIC, XAPIC, 0},	     {XAPIC, X2APIC, 0},       {X2APIC, OFF, 0},
-		{X2APIC, INVALID, -EPERM},   {X2APIC, XAPIC, -EPERM},  {X2APIC, X2APIC, 0},
+		{OFF, OFF, 0},		 {OFF, INVALID, -EPERM},
+		{OFF, XAPIC, 0},	 {OFF, X2APIC, -EPERM},
+		{XAPIC, OFF, 0},	 {XAPIC, INVALID, -EPERM},
+		{XAPIC, XAPIC, 0},	 {XAPIC, X2APIC, 0},
+		{X2APIC, OFF, 0},	 {X2APIC, INVALID, -EPERM},
+		{X2APIC, XAPIC, -EPERM}, {X2APIC, X2APIC, 0},
 	};
 
 	(void)state;
@@ -706,10 +708,11 @@ static void x2apic_keeps_state(void **state)
 static void x2apic_registers(void **state)
 {
 	static const uint64_t reserved[0x100] = {
-		[0x08] = ~0xffULL, [0x0b] = ~0ULL, [0x0f] = ~0x13ffULL, [0x28] = ~0ULL,
-		[0x30] = 0xfff32000, [0x32] = ~0x710ffULL, [0x33] = ~0x117ffULL,
-		[0x34] = ~0x117ffULL, [0x35] = ~0x1f7ffULL, [0x36] = ~0x1f7ffULL,
-		[0x37] = ~0x110ffULL, [0x38] = ~0xffffffffULL, [0x3e] = ~0xbULL, [0x3f] = ~0xffULL,
+		[0x08] = ~0xffULL,    [0x0b] = ~0ULL,	    [0x0f] = ~0x13ffULL,
+		[0x28] = ~0ULL,	      [0x30] = 0xfff32000,  [0x32] = ~0x710ffULL,
+		[0x33] = ~0x117ffULL, [0x34] = ~0x117ffULL, [0x35] = ~0x1f7ffULL,
+		[0x36] = ~0x1f7ffULL, [0x37] = ~0x110ffULL, [0x38] = ~0xffffffffULL,
+		[0x3e] = ~0xbULL,     [0x3f] = ~0xffULL,
 	};
 	static const char readable[] = "\x02\x03\x08\x0a\x0d\x0f\x10\x11\x12\x13\x14\x15\x16\x17"
 				       "\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f\x20\x21\x22\x23\x24\x25"

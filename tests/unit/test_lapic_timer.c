@@ -1,14 +1,17 @@
 /* links: core/lapic.c core/lapic_irq.c core/lapic_timer.c tests/unit/support/fake_core.c */
-/* The APIC timer: SDM vol. 3A 11.5.4. The host's TSC runs at 3 GHz here, the timer's clock at 1 GHz. */
+/*
+ * The APIC timer: SDM vol. 3A 11.5.4. The host's TSC runs at 3 GHz here, the timer's clock at 1
+ * GHz.
+ */
 #include "tests/unit/support/fake_core.h"
 
 #include "core/lapic.h"
 
-#define HZ 3000000000u
+#define HZ	     3000000000u
 #define TIMER_VECTOR 0xec
-#define PERIODIC 0x20000u
-#define DEADLINE 0x40000u
-#define MASKED 0x10000u
+#define PERIODIC     0x20000u
+#define DEADLINE     0x40000u
+#define MASKED	     0x10000u
 
 static struct vm *vm;
 static struct vcpu *cpu;
@@ -103,7 +106,8 @@ static void dividers(void **state)
 	static const struct {
 		uint8_t dcr;
 		uint32_t divider;
-	} t[] = {{0x0, 2}, {0x1, 4}, {0x2, 8}, {0x3, 16}, {0x8, 32}, {0x9, 64}, {0xa, 128}, {0xb, 1}};
+	} t[] = {{0x0, 2},  {0x1, 4},  {0x2, 8},   {0x3, 16},
+		 {0x8, 32}, {0x9, 64}, {0xa, 128}, {0xb, 1}};
 
 	(void)state;
 	wr(APIC_LVT_TIMER, TIMER_VECTOR);

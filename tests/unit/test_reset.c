@@ -120,7 +120,8 @@ static void board_ports(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(cf9), T(pci_probe_does_not_reset), T(keyboard_controller), T(port_92), T(board_ports),
+		T(cf9),		T(pci_probe_does_not_reset), T(keyboard_controller), T(port_92),
+		T(board_ports),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

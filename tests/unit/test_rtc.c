@@ -1,4 +1,7 @@
-/* links: devices/rtc.c core/bus.c core/clock.c tests/unit/support/fake_core.c tests/unit/support/fake_bus.c */
+/*
+ * links: devices/rtc.c core/bus.c core/clock.c tests/unit/support/fake_core.c
+ * tests/unit/support/fake_bus.c
+ */
 /* The clock part of the MC146818, against the C library's calendar. */
 #include "tests/unit/support/fake_core.h"
 
@@ -93,8 +96,8 @@ static void formats(void **state)
 {
 	static const struct {
 		uint8_t hour, h12, h12_binary;
-	} t[] = {{0, 0x12, 12}, {1, 0x01, 1}, {11, 0x11, 11}, {12, 0x92, 0x8c}, {13, 0x81, 0x81},
-		 {23, 0x91, 0x8b}};
+	} t[] = {{0, 0x12, 12},	   {1, 0x01, 1},     {11, 0x11, 11},
+		 {12, 0x92, 0x8c}, {13, 0x81, 0x81}, {23, 0x91, 0x8b}};
 
 	(void)state;
 	for (unsigned int i = 0; i < ARRAY_SIZE(t); i++) {
@@ -209,8 +212,14 @@ static void memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(state_after_reset), T(every_day), T(formats), T(setting),
-		T(setting_in_other_formats), T(garbage), T(update_in_progress), T(memory),
+		T(state_after_reset),
+		T(every_day),
+		T(formats),
+		T(setting),
+		T(setting_in_other_formats),
+		T(garbage),
+		T(update_in_progress),
+		T(memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,11 @@
-/* links: devices/uart16550.c core/bus.c tests/unit/support/fake_core.c tests/unit/support/fake_bus.c */
-/* The 16550A against the PC16550D data sheet, and against what Linux's 8250 driver does to find and use one. */
+/*
+ * links: devices/uart16550.c core/bus.c tests/unit/support/fake_core.c
+ * tests/unit/support/fake_bus.c
+ */
+/*
+ * The 16550A against the PC16550D data sheet, and against what Linux's 8250 driver does to find
+ * and use one.
+ */
 #include "tests/unit/support/fake_core.h"
 
 #include <string.h>
@@ -8,7 +14,7 @@
 #include "devices/uart16550.h"
 
 #define COM1 0x3f8
-#define IRQ 4
+#define IRQ  4
 enum { RBR = 0, THR = 0, DLL = 0, IER = 1, DLM = 1, IIR = 2, FCR = 2, LCR, MCR, LSR, MSR, SCR };
 
 static struct vm *vm;
@@ -108,7 +114,7 @@ static void reset_state(void **state)
 	assert_int_equal(in(LCR), 0);
 	assert_int_equal(in(MCR), 0);
 	assert_int_equal(in(LSR), 0x60);
-	assert_int_equal(in(MSR) & 0x0f, 0);
+	assert_int_equal(in(MSR)&0x0f, 0);
 	assert_false(fake.line[IRQ]);
 }
 
@@ -153,13 +159,13 @@ static void linux_autoconfig(void **state)
 
 	(void)state;
 	out(IER, 0);
-	assert_int_equal(in(IER) & 0x0f, 0);
+	assert_int_equal(in(IER)&0x0f, 0);
 	out(IER, 0x0f);
-	assert_int_equal(in(IER) & 0x0f, 0x0f);
+	assert_int_equal(in(IER)&0x0f, 0x0f);
 	out(IER, 0);
 	mcr = in(MCR);
 	out(MCR, 0x1a);
-	assert_int_equal(in(MSR) & 0xf0, 0x90);
+	assert_int_equal(in(MSR)&0xf0, 0x90);
 	out(MCR, mcr);
 	out(LCR, 0xbf);
 	out(2, 0);
@@ -183,7 +189,7 @@ static void linux_autoconfig(void **state)
 	/* ... and no UUE of an XScale port. */
 	out(LCR, 0);
 	out(IER, 0x40);
-	assert_int_equal(in(IER) & 0x40, 0);
+	assert_int_equal(in(IER)&0x40, 0);
 }
 
 /* Linux's size_fifo(). */
@@ -196,7 +202,7 @@ static void fifo_is_16_deep(void **state)
 	out(MCR, 0x10);
 	for (unsigned int i = 0; i < 256; i++)
 		out(THR, (uint8_t)i);
-	for (count = 0; in(LSR) & 0x01 && count < 256; count++)
+	for (count = 0; in(LSR)&0x01 && count < 256; count++)
 		assert_int_equal(in(RBR), count);
 	assert_int_equal(count, 16);
 	assert_sent("");
@@ -212,8 +218,8 @@ static void loopback(void **state)
 	assert_int_equal(in(MSR), 0xb0);
 	for (unsigned int i = 0; i < ARRAY_SIZE(t); i++) {
 		out(MCR, 0x10 | t[i].mcr);
-		assert_int_equal(in(MSR) & 0xf0, t[i].msr);
-		assert_int_equal(in(MSR) & 0x0f, 0);
+		assert_int_equal(in(MSR)&0xf0, t[i].msr);
+		assert_int_equal(in(MSR)&0x0f, 0);
 	}
 	/* Deltas: CTS rises; RI tells of its end alone. */
 	out(MCR, 0x12);
@@ -311,10 +317,10 @@ static void long_input(void **state)
 	out(MCR, 0x0b);
 	out(IER, 0x01);
 	type(text);
-	while (in(LSR) & 0x01)
+	while (in(LSR)&0x01)
 		assert_int_equal(in(RBR), text[n++]);
 	assert_int_equal(n, strlen(text));
-	assert_int_equal(in(LSR) & 0x02, 0);
+	assert_int_equal(in(LSR)&0x02, 0);
 }
 
 /* Linux's serial8250_THRE_test(): the interrupt comes again when it is enabled again. */
@@ -350,7 +356,7 @@ static void sending_by_interrupts(void **state)
 
 		assert_true(fake.line[IRQ]);
 		assert_int_equal(in(IIR), 0xc2);
-		assert_int_equal(in(LSR) & 0x20, 0x20);
+		assert_int_equal(in(LSR)&0x20, 0x20);
 		for (unsigned int i = 0; i < 16 && n < strlen(text); i++)
 			out(THR, (uint8_t)text[n++]);
 		/* One load of the FIFO is one interrupt. */
@@ -432,7 +438,10 @@ static void backpressure(void **state)
 	assert_sent("");
 }
 
-/* What a driver that does not look at THRE writes into a full FIFO is lost; the rest stays in order. */
+/*
+ * What a driver that does not look at THRE writes into a full FIFO is lost; the rest stays in
+ * order.
+ */
 static void backpressure_overrun(void **state)
 {
 	(void)state;

@@ -32,8 +32,10 @@ static void eoi_exits(struct vcpu *v, const uint64_t vectors[4])
 	memcpy(fake.eoi_exits, vectors, sizeof(fake.eoi_exits));
 }
 
-static const struct hv_ops ops = {
-	.name = "fake", .apic_mode = apic_mode, .irq_sync = irq_sync, .eoi_exits = eoi_exits};
+static const struct hv_ops ops = {.name = "fake",
+				  .apic_mode = apic_mode,
+				  .irq_sync = irq_sync,
+				  .eoi_exits = eoi_exits};
 const struct hv_ops *hv = &ops;
 
 struct vm *fake_vm_new(unsigned int vcpus)

@@ -1,6 +1,6 @@
 /*
- * What surrounds a device or a local APIC, for tests of core/ and devices/: VMs without memory, a clock that the test
- * turns, and a back end and a run loop that only note what they are told.
+ * What surrounds a device or a local APIC, for tests of core/ and devices/: VMs without memory, a
+ * clock that the test turns, and a back end and a run loop that only note what they are told.
  */
 #ifndef TESTS_UNIT_SUPPORT_FAKE_CORE_H
 #define TESTS_UNIT_SUPPORT_FAKE_CORE_H
@@ -32,7 +32,10 @@ struct fake {
 
 extern struct fake fake;
 
-/* A VM with VCPUS vCPUs that have apic_page, zeroed like all of `fake` but hz (1 GHz) and phys_width (39). */
+/*
+ * A VM with VCPUS vCPUs that have apic_page, zeroed like all of `fake` but hz (1 GHz) and
+ * phys_width (39).
+ */
 struct vm *fake_vm_new(unsigned int vcpus);
 void fake_vm_free(struct vm *vm);
 
