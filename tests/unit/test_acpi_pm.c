@@ -1,7 +1,4 @@
-/*
- * links: devices/acpi_pm.c core/bus.c core/clock.c tests/unit/support/fake_core.c
- * tests/unit/support/fake_bus.c
- */
+/* links: devices/acpi_pm.c core/bus.c core/clock.c tests/unit/support/fake_core.c tests/unit/support/fake_bus.c */
 /* ACPI 6.5, 4.8.3: the fixed hardware that the FADT names. */
 #include "tests/unit/support/fake_core.h"
 

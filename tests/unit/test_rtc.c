@@ -1,7 +1,4 @@
-/*
- * links: devices/rtc.c core/bus.c core/clock.c tests/unit/support/fake_core.c
- * tests/unit/support/fake_bus.c
- */
+/* links: devices/rtc.c core/bus.c core/clock.c tests/unit/support/fake_core.c tests/unit/support/fake_bus.c */
 /* The clock part of the MC146818, against the C library's calendar. */
 #include "tests/unit/support/fake_core.h"
 

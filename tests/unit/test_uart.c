@@ -1,7 +1,4 @@
-/*
- * links: devices/uart16550.c core/bus.c tests/unit/support/fake_core.c
- * tests/unit/support/fake_bus.c
- */
+/* links: devices/uart16550.c core/bus.c tests/unit/support/fake_core.c tests/unit/support/fake_bus.c */
 /*
  * The 16550A against the PC16550D data sheet, and against what Linux's 8250 driver does to find
  * and use one.
