@@ -76,6 +76,17 @@ static void check_memory(struct check *c)
 	}
 }
 
+/* Nothing can start a VM later in this version, and a machine without a running one would switch itself off. */
+static void check_autostart(struct check *c)
+{
+	for (size_t i = 0; i < c->config->vm_count; i++)
+		if (c->config->vms[i].autostart)
+			return;
+	if (c->config->vm_count)
+		check_error(c, c->config->vms[0].pos[CONFIG_VM_AUTOSTART],
+			    "no VM would be started: each has autostart = no");
+}
+
 size_t config_check(const struct config *config, const struct config_machine *machine,
 		    config_report *report, void *report_ctx)
 {
@@ -92,6 +103,7 @@ size_t config_check(const struct config *config, const struct config_machine *ma
 	}
 	if (machine->memory_mib > 0)
 		check_memory(&c);
+	check_autostart(&c);
 	return c.errors;
 }
 

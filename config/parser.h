@@ -72,6 +72,8 @@ extern const struct config_vm config_vm_default;
 
 /* A bound beyond any machine's for vCPUs and processor numbers, so that nothing overflows. */
 #define CONFIG_CPUS_MAX 65536u
+/* What core/ has room for in one VM. */
+#define CONFIG_VCPUS_MAX 128u
 
 /*
  * A choice of [socle]'s console has the kind in its value's upper bits, the address in the lower.

@@ -86,7 +86,7 @@ static const struct config_key vm_keys[] = {
 			      .multiple_of = MIB(2), .required = true},
 	/* A bound beyond any machine's, so that nothing that counts vCPUs overflows. */
 	[CONFIG_VM_VCPUS] = {"vcpus", .parse = config_parse_uint, VM(vcpus), .min = 1,
-			     .max = CONFIG_CPUS_MAX, .required = true},
+			     .max = CONFIG_VCPUS_MAX, .required = true},
 	[CONFIG_VM_KERNEL] = {"kernel", .parse = config_parse_text, VM(kernel), .required = true},
 	[CONFIG_VM_KIND] = {"kind", CHOICES(kind_choices), VM(kind)},
 	[CONFIG_VM_INITRD] = {"initrd", .parse = config_parse_text, VM(initrd)},

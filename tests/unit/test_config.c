@@ -568,10 +568,10 @@ static void bad_vcpus(void **state)
 		"[vm a]\nmemory = 2M\nvcpus = 0\nkernel = k\n[vm b]\nmemory = 2M\nkernel = k\n"
 		"vcpus = two\n[vm c]\nmemory = 2M\nkernel = k\nvcpus = 65537\n[vm d]\nmemory = 2M\n"
 		"kernel = k\nvcpus = 99999999999999999999\n",
-		"3:9: vcpus = 0 is out of range: 1 to 65536\n"
+		"3:9: vcpus = 0 is out of range: 1 to 128\n"
 		"8:9: vcpus = two is not a number\n"
-		"12:9: vcpus = 65537 is out of range: 1 to 65536\n"
-		"16:9: vcpus = 99999999999999999999 is out of range: 1 to 65536\n");
+		"12:9: vcpus = 65537 is out of range: 1 to 128\n"
+		"16:9: vcpus = 99999999999999999999 is out of range: 1 to 128\n");
 }
 
 static void bad_choices(void **state)

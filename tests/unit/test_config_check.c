@@ -78,7 +78,15 @@ static void machine_that_fits(void **state)
 	check(VM, 2, 512, "");
 	check(VM "cpus = 1-2\n", 3, 512, "");
 	check(VM "[vm b]\nmemory=256M\nvcpus=2\nkernel=k\n", 2, 768, "");
-	check("[vm a]\nmemory=1024G\nvcpus=4096\nkernel=k\ncpus=0-4095\n", 0, 0, "");
+	check("[vm a]\nmemory=1024G\nvcpus=128\nkernel=k\ncpus=0-4095\n", 0, 0, "");
+}
+
+static void nothing_that_would_start(void **state)
+{
+	(void)state;
+	check("[vm a]\nmemory=64M\nvcpus=1\nkernel=k\nautostart=no\n", 2, 512,
+	      "5:11: no VM would be started: each has autostart = no\n");
+	check(VM "[vm b]\nmemory=64M\nvcpus=1\nkernel=k\nautostart=no\n", 2, 1024, "");
 }
 
 static void machine_with_too_few_processors(void **state)
@@ -138,6 +146,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(machine_that_fits),
+		cmocka_unit_test(nothing_that_would_start),
 		cmocka_unit_test(machine_with_too_few_processors),
 		cmocka_unit_test(machine_with_too_little_memory),
 		cmocka_unit_test(check_after_errors),
