@@ -60,6 +60,7 @@ static void take_floor(void)
 	cpu_cli();
 	if (__atomic_exchange_n(&panicking, 1, __ATOMIC_ACQ_REL))
 		stop();
+	log_set_panicking();
 	nmi_set_hook(on_nmi);
 	apic_send_nmi_others();
 }

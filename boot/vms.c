@@ -117,10 +117,12 @@ static struct guest_image image_of(const struct boot_vm *b)
 	};
 }
 
-/* The pristine files are read at each start: in this VM's tables alone, read-only. */
+/* The pristine files are read at each start: in this VM's tables alone, read-only. Two keys may name one file. */
 static void map_file(struct vm *vm, const struct boot_file *f)
 {
-	if (f->pages.size)
+	struct pt_mapping m;
+
+	if (f->pages.size && !pt_lookup(&vm->host, f->pages.base, &m))
 		check(pt_map(&vm->host, f->pages.base, f->pages.base, f->pages.size, PT_R, MT_WB,
 			     PT_PAGE_2M),
 		      "guest image");
@@ -230,6 +232,8 @@ unsigned int vms_build(const struct handover *h)
 	unsigned int starting = 0;
 
 	mtrr_read(&mtrr);
+	if (hv_caps.features & HV_F_EXEC_4K)
+		log_info("nested pages are 4 KiB: this processor has the iTLB multihit flaw");
 	vm_count = h->vm_count;
 	vms = alloc(vm_count * sizeof(struct vm *));
 	for (size_t i = 0; i < vm_count; i++) {

@@ -20,6 +20,8 @@
 #define VM_MAX_VCPUS 128
 #define VM_MAX_PIO 32
 #define VM_MAX_MMIO 16
+/* What the firmware's memory map may be carved into, and one more, since the hole below 4 GiB can cut one in two. */
+#define VM_MAX_RAM 65
 
 /* Encoding order of ModRM.reg. */
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, GPR_COUNT };
@@ -171,7 +173,7 @@ struct vm {
 	unsigned int vcpu_count;
 	struct vcpu *vcpu[VM_MAX_VCPUS];
 	uint64_t memory;              /* bytes of guest RAM */
-	struct vm_ram ram[64];        /* ascending by gpa; each contiguous in host memory */
+	struct vm_ram ram[VM_MAX_RAM]; /* ascending by gpa; each contiguous in host memory */
 	unsigned int ram_count;
 	struct pt npt;                /* EPT or NPT */
 	struct pt host;               /* page tables while this VM's exits are handled: Socle and this VM, no other */

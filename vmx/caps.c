@@ -1,5 +1,6 @@
 /* What this processor's VT-x can do, against what Socle needs: SDM vol. 3D appendix A. */
 #include "arch/x86/cpu.h"
+#include "arch/x86/cpuid.h"
 #include "arch/x86/msr.h"
 #include "lib/err.h"
 #include "lib/strbuf.h"
@@ -7,7 +8,6 @@
 
 struct vmx_controls vmx_controls;
 
-#define CPUID_1_ECX_VMX BIT(5)
 #define BASIC_TRUE_CONTROLS BIT(55)
 #define BASIC_ADDRESS_32 BIT(48)
 
@@ -21,7 +21,9 @@ void vmx_probe(struct hv_caps *caps)
 	uint64_t *raw = caps->raw;
 	bool true_controls;
 
-	raw[RAW_CPUID_1_ECX] = cpuid(1, 0).ecx;
+	raw[RAW_CPUID_1_EAX] = cpuid(1, 0).eax;
+	if (cpuid(0, 0).eax >= 7 && cpuid(7, 0).edx & CPUID_7_EDX_ARCH_CAPABILITIES)
+		raw[RAW_ARCH_CAPABILITIES] = rdmsr(MSR_IA32_ARCH_CAPABILITIES);
 	raw[RAW_FEATURE_CONTROL] = rdmsr(MSR_IA32_FEATURE_CONTROL);
 	raw[RAW_BASIC] = rdmsr(MSR_IA32_VMX_BASIC);
 	true_controls = raw[RAW_BASIC] & BASIC_TRUE_CONTROLS;
@@ -178,6 +180,33 @@ static bool check_ept(uint64_t cap, struct strbuf *missing)
 	return ok;
 }
 
+/* Family 6 models that never had it: the Atoms (INTEL-SA-00210). Newer processors say so themselves. */
+static const uint8_t no_multihit_models[] = {
+	0x1c, 0x26, 0x27, 0x35, 0x36,             /* Bonnell, Saltwell */
+	0x37, 0x4a, 0x4c, 0x4d, 0x5a, 0x5d, 0x75, /* Silvermont, Airmont */
+	0x5c, 0x5f, 0x7a,                         /* Goldmont */
+	0x86, 0x96, 0x9c,                         /* Tremont */
+};
+
+/*
+ * Has the processor the flaw that a guest can stop the machine with, by changing the size of a page it executes from? Then
+ * executable EPT mappings are 4 KiB, so that there is no other size to change to.
+ */
+static bool has_itlb_multihit(const uint64_t *raw)
+{
+	uint32_t signature = (uint32_t)raw[RAW_CPUID_1_EAX];
+	uint32_t model = (signature >> 4 & 0xf) | (signature >> 12 & 0xf0);
+
+	if (raw[RAW_ARCH_CAPABILITIES] & ARCH_CAP_IF_PSCHANGE_MC_NO)
+		return false;
+	if ((signature >> 8 & 0xf) != 6)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(no_multihit_models); i++)
+		if (no_multihit_models[i] == model)
+			return false;
+	return true;
+}
+
 static void derive(struct hv_caps *caps)
 {
 	struct vmx_controls *c = &vmx_controls;
@@ -207,6 +236,7 @@ static void derive(struct hv_caps *caps)
 			 (ept & EPT_CAP_1G ? HV_F_NPT_1G : 0) | HV_F_NEXT_RIP |
 			 (c->apicv ? HV_F_APIC_REGISTERS | HV_F_VID : 0) |
 			 (c->apicv_x2 ? HV_F_X2APIC : 0) |
+			 (has_itlb_multihit(caps->raw) ? HV_F_EXEC_4K : 0) |
 			 (c->proc2 & PROC2_RDTSCP ? 0 : HV_F_NO_RDTSCP) |
 			 (c->proc2 & PROC2_INVPCID ? 0 : HV_F_NO_INVPCID) |
 			 (c->proc2 & PROC2_XSAVES ? 0 : HV_F_NO_XSAVES);

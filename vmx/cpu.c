@@ -1,5 +1,6 @@
 /* VMX operation on one core: SDM vol. 3C 24.7, 24.8, 32.5. */
 #include "arch/x86/cpu.h"
+#include "arch/x86/cpuid.h"
 #include "arch/x86/msr.h"
 #include "arch/x86/pages.h"
 #include "arch/x86/percpu.h"
@@ -7,7 +8,6 @@
 #include "lib/log.h"
 #include "vmx/internal.h"
 
-#define CPUID_1_ECX_SMX BIT(6)
 
 /* Unlocked, as after reset where firmware does not care: switch VT-x on and lock it, as preflight promised. */
 static int enable(void)
