@@ -13,6 +13,8 @@
 #include "lib/util.h"
 
 #define TICK_NS 100000000ull
+/* A port that never falls silent is no reason to stay in its handler. */
+#define MAX_TURNS 64
 
 static struct uart *ports;
 static size_t count;
@@ -56,12 +58,28 @@ void physical_console_init(void)
 	log_set_sink(console_write_log, NULL);
 }
 
+static bool wants_attention(void)
+{
+	for (size_t i = 0; i < count; i++)
+		if (uart_iir(&ports[i]) != UART_IIR_NONE)
+			return true;
+	return false;
+}
+
+/*
+ * The interrupt is an edge: it comes again only after there was a moment with nothing to tell. A
+ * byte that arrives while the transmitter still asks would leave the line high for ever.
+ */
 static void on_irq(unsigned int vector)
 {
+	unsigned int turns = MAX_TURNS;
+
 	(void)vector;
-	for (size_t i = 0; i < count; i++)
-		uart_clear_status(&ports[i]);
-	console_irq();
+	do {
+		for (size_t i = 0; i < count; i++)
+			uart_clear_status(&ports[i]);
+		console_irq();
+	} while (wants_attention() && --turns);
 }
 
 /* COM1 and COM3 have ISA interrupt 4, COM2 and COM4 have 3. */
@@ -85,7 +103,8 @@ static bool route(const struct uart *u, const struct acpi_info *acpi, unsigned i
 	if (acpi)
 		o = acpi_isa_irq(acpi, irq);
 	irq_register(VEC_CONSOLE + n, on_irq);
-	return ioapic_route(o.gsi, apic_id(), (uint8_t)(VEC_CONSOLE + n), o.level, o.active_low) == 0;
+	return ioapic_route(o.gsi, apic_id(), (uint8_t)(VEC_CONSOLE + n), o.level, o.active_low) ==
+	       0;
 }
 
 /* A port whose interrupt is not known is looked at by the clock. */
