@@ -112,10 +112,11 @@ static void say_registers(const struct int_frame *f)
 		const char *name;
 		uint64_t value;
 	} regs[] = {
-		{"rax", f->rax}, {"rbx", f->rbx}, {"rcx", f->rcx}, {"rdx", f->rdx}, {"rsi", f->rsi},
-		{"rdi", f->rdi}, {"rbp", f->rbp}, {"rsp", f->rsp}, {"r8", f->r8},   {"r9", f->r9},
-		{"r10", f->r10}, {"r11", f->r11}, {"r12", f->r12}, {"r13", f->r13}, {"r14", f->r14},
-		{"r15", f->r15}, {"cr2", read_cr2()}, {"cr3", read_cr3()},
+		{"rax", f->rax},     {"rbx", f->rbx},	  {"rcx", f->rcx}, {"rdx", f->rdx},
+		{"rsi", f->rsi},     {"rdi", f->rdi},	  {"rbp", f->rbp}, {"rsp", f->rsp},
+		{"r8", f->r8},	     {"r9", f->r9},	  {"r10", f->r10}, {"r11", f->r11},
+		{"r12", f->r12},     {"r13", f->r13},	  {"r14", f->r14}, {"r15", f->r15},
+		{"cr2", read_cr2()}, {"cr3", read_cr3()},
 	};
 	char text[80];
 	struct strbuf sb;

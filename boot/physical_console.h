@@ -4,7 +4,8 @@
 
 #include "boot/handover.h"
 
-/* From now on log lines go through core/'s console. After host_map_load(), which must map MMIO ports. */
+/* From now on log lines go through core/'s console. After host_map_load(), which must map MMIO
+ * ports. */
 void physical_console_init(void);
 /* Interrupts instead of polling, on the boot core. After the I/O APICs are known. */
 void physical_console_use_irq(const struct handover *h);

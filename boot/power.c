@@ -9,7 +9,7 @@
 #include "lib/util.h"
 
 /* ACPI 6.5 4.8.3.2.1: PM1 control, SLP_EN and SLP_TYP. */
-#define PM1_SLP_EN BIT(13)
+#define PM1_SLP_EN	  BIT(13)
 #define PM1_SLP_TYP_SHIFT 10
 
 enum { EFI_RESET_SHUTDOWN = 2 };
@@ -18,7 +18,8 @@ typedef void reset_system(uint32_t type, uint64_t status, uint64_t size, void *d
 	__attribute__((ms_abi));
 
 static reset_system *reset_service;
-static struct pt firmware; /* everything at its own address, writable and executable, as firmware expects */
+static struct pt
+	firmware; /* everything at its own address, writable and executable, as firmware expects */
 static const struct acpi_info *acpi;
 
 /* End of all memory that the firmware has described, 4 GiB at least: its devices are below that. */

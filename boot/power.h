@@ -5,8 +5,8 @@
 #include "boot/handover.h"
 
 /*
- * Keeps what is needed for it, and builds the tables in which firmware's runtime services run. At boot, after pages_init().
- * -ENOMEM.
+ * Keeps what is needed for it, and builds the tables in which firmware's runtime services run. At
+ * boot, after pages_init(). -ENOMEM.
  */
 int power_init(const struct handover *h);
 

@@ -1,6 +1,6 @@
 /*
- * The way from the firmware to the guests, on the boot core: own memory, own tables, own interrupts, the other cores, the
- * virtual machines. And what every other core does when it comes.
+ * The way from the firmware to the guests, on the boot core: own memory, own tables, own
+ * interrupts, the other cores, the virtual machines. And what every other core does when it comes.
  */
 #include "arch/x86/apic.h"
 #include "arch/x86/cpu.h"
@@ -40,7 +40,8 @@ static void must(int err, const char *what)
 
 static struct host_region region(const char *start, const char *end, uint64_t prot)
 {
-	return (struct host_region){(uint64_t)(uintptr_t)start, (uint64_t)(end - start), prot, MT_WB};
+	return (struct host_region){(uint64_t)(uintptr_t)start, (uint64_t)(end - start), prot,
+				    MT_WB};
 }
 
 static void map_own_memory(const struct handover *h)
@@ -62,7 +63,8 @@ static void map_device(uint64_t base, uint64_t size)
 {
 	uint64_t page = ALIGN_DOWN(base, (uint64_t)PAGE_SIZE);
 
-	must(host_map_add(page, ALIGN_UP(base + size, (uint64_t)PAGE_SIZE) - page, PT_R | PT_W, MT_UC),
+	must(host_map_add(page, ALIGN_UP(base + size, (uint64_t)PAGE_SIZE) - page, PT_R | PT_W,
+			  MT_UC),
 	     "device registers");
 }
 
@@ -83,7 +85,8 @@ static void map_devices(const struct acpi_info *acpi)
 		map_device(acpi->ioapics[i].address, PAGE_SIZE);
 }
 
-/* The machine's interrupt controllers, masked: nothing reaches a core but what Socle routes to it. */
+/* The machine's interrupt controllers, masked: nothing reaches a core but what Socle routes to it.
+ */
 static void init_interrupts(const struct acpi_info *acpi)
 {
 	pic_mask_all();
@@ -105,7 +108,8 @@ static void init_clock(const struct acpi_info *acpi)
 {
 	uint32_t port = acpi && acpi->has_fadt ? acpi->pm_timer_port : 0;
 
-	must(tsc_calibrate(port, acpi && acpi->pm_timer_32bit), "no clock to measure the TSC against");
+	must(tsc_calibrate(port, acpi && acpi->pm_timer_32bit),
+	     "no clock to measure the TSC against");
 	apic_timer_calibrate();
 	log_info("tsc: %llu kHz", (unsigned long long)tsc_hz() / 1000);
 }
@@ -153,8 +157,8 @@ static bool needs_x2apic(const struct handover *h)
 
 static void print_memory(void)
 {
-	log_info("memory: %zu of %zu KiB of Socle's own are in use", pages_used() * PAGE_SIZE / 1024,
-		 pages_total() * PAGE_SIZE / 1024);
+	log_info("memory: %zu of %zu KiB of Socle's own are in use",
+		 pages_used() * PAGE_SIZE / 1024, pages_total() * PAGE_SIZE / 1024);
 }
 
 /* On the boot core's own stack. */

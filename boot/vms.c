@@ -75,7 +75,8 @@ static void add_ram(struct vm *vm, uint64_t gpa, uint64_t pa, uint64_t size)
 {
 	struct vm_ram *last = vm->ram_count ? &vm->ram[vm->ram_count - 1] : NULL;
 
-	if (last && last->gpa + last->size == gpa && (uint64_t)(uintptr_t)last->hva + last->size == pa) {
+	if (last && last->gpa + last->size == gpa &&
+	    (uint64_t)(uintptr_t)last->hva + last->size == pa) {
 		last->size += size;
 		return;
 	}
@@ -84,7 +85,8 @@ static void add_ram(struct vm *vm, uint64_t gpa, uint64_t pa, uint64_t size)
 	vm->ram[vm->ram_count++] = (struct vm_ram){gpa, size, (uint8_t *)(uintptr_t)pa};
 }
 
-/* Guest memory is contiguous but for the hole below 4 GiB, whatever the host's extents look like. */
+/* Guest memory is contiguous but for the hole below 4 GiB, whatever the host's extents look like.
+ */
 static void lay_out_ram(struct vm *vm, const struct boot_vm *b)
 {
 	uint64_t gpa = 0;
@@ -117,7 +119,8 @@ static struct guest_image image_of(const struct boot_vm *b)
 	};
 }
 
-/* The pristine files are read at each start: in this VM's tables alone, read-only. Two keys may name one file. */
+/* The pristine files are read at each start: in this VM's tables alone, read-only. Two keys may
+ * name one file. */
 static void map_file(struct vm *vm, const struct boot_file *f)
 {
 	struct pt_mapping m;
@@ -189,7 +192,8 @@ static bool has_vcpu_on(const struct vm *vm, const struct pcpu *cpu)
 	return false;
 }
 
-/* The allowed core with the fewest vCPUs that has none of this VM yet; the lowest number of equals. */
+/* The allowed core with the fewest vCPUs that has none of this VM yet; the lowest number of equals.
+ */
 static struct pcpu *choose(const struct vm *vm, const struct config_vm *c)
 {
 	struct pcpu *best = NULL;

@@ -5,8 +5,9 @@
 #include "boot/handover.h"
 
 /*
- * Builds every VM of H and places its vCPUs on cores. After the cores have been started, before any runs a guest. Ends in
- * panic() where memory runs out, which boot_pool_size() has counted. Returns how many VMs will start by themselves.
+ * Builds every VM of H and places its vCPUs on cores. After the cores have been started, before any
+ * runs a guest. Ends in panic() where memory runs out, which boot_pool_size() has counted. Returns
+ * how many VMs will start by themselves.
  */
 unsigned int vms_build(const struct handover *h);
 /* Asks the cores to start the VMs that have autostart. */

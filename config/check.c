@@ -76,7 +76,8 @@ static void check_memory(struct check *c)
 	}
 }
 
-/* Nothing can start a VM later in this version, and a machine without a running one would switch itself off. */
+/* Nothing can start a VM later in this version, and a machine without a running one would switch
+ * itself off. */
 static void check_autostart(struct check *c)
 {
 	for (size_t i = 0; i < c->config->vm_count; i++)

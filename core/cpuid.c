@@ -10,47 +10,49 @@
 
 enum { EAX, EBX, ECX, EDX };
 
-#define BASIC_MAX 0x16u
-#define EXT_MAX 0x8u
-#define KVM_BASE 0x40000000u
-#define EXT_BASE 0x80000000u
-#define SUB4_MAX 8u
+#define BASIC_MAX  0x16u
+#define EXT_MAX	   0x8u
+#define KVM_BASE   0x40000000u
+#define EXT_BASE   0x80000000u
+#define SUB4_MAX   8u
 #define XSTATE_MAX 20u
 
 struct cpuid_table {
 	uint32_t basic[BASIC_MAX + 1][4];
 	uint32_t ext[EXT_MAX + 1][4];
 	uint32_t kvm[2][4];
-	uint32_t cache[SUB4_MAX][4];      /* leaf 4 */
-	uint32_t xstate[XSTATE_MAX][4];   /* leaf 0Dh */
+	uint32_t cache[SUB4_MAX][4];	/* leaf 4 */
+	uint32_t xstate[XSTATE_MAX][4]; /* leaf 0Dh */
 	uint32_t basic_max, ext_max;
-	uint32_t core_shift;              /* APIC ID bits of a core in its package */
+	uint32_t core_shift; /* APIC ID bits of a core in its package */
 	uint64_t xcr0_mask, cr4_mask, efer_mask;
 };
 
-/* Leaf 1 ECX: SSE3 PCLMULQDQ SSSE3 FMA CX16 PCID SSE4.1 SSE4.2 MOVBE POPCNT AESNI XSAVE AVX F16C RDRAND. */
-#define L1_ECX_PASS                                                                               \
-	(BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(17) | BIT(19) | BIT(20) | BIT(22) |   \
+/* Leaf 1 ECX: SSE3 PCLMULQDQ SSSE3 FMA CX16 PCID SSE4.1 SSE4.2 MOVBE POPCNT AESNI XSAVE AVX F16C
+ * RDRAND. */
+#define L1_ECX_PASS                                                                             \
+	(BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(17) | BIT(19) | BIT(20) | BIT(22) | \
 	 BIT(23) | BIT(25) | BIT(26) | BIT(28) | BIT(29) | BIT(30))
-#define L1_ECX_X2APIC BIT(21)
+#define L1_ECX_X2APIC	    BIT(21)
 #define L1_ECX_TSC_DEADLINE BIT(24)
-#define L1_ECX_XSAVE BIT(26)
-#define L1_ECX_OSXSAVE BIT(27)
-#define L1_ECX_HYPERVISOR BIT(31)
+#define L1_ECX_XSAVE	    BIT(26)
+#define L1_ECX_OSXSAVE	    BIT(27)
+#define L1_ECX_HYPERVISOR   BIT(31)
 /* Leaf 1 EDX: all but PSN, DS, ACPI, TM, IA64, PBE and reserved bits; HTT is set by hand. */
 #define L1_EDX_PASS 0x078bfbffu
-#define L1_EDX_HTT BIT(28)
+#define L1_EDX_HTT  BIT(28)
 
-/* Leaf 7: FSGSBASE TSC_ADJUST BMI1 AVX2 FDP_EXCPTN SMEP BMI2 ERMS INVPCID ZERO_FCS_FDS AVX512F DQ RDSEED ADX SMAP
-   IFMA CLFLUSHOPT CLWB PF ER CD SHA BW VL. */
-#define L7_EBX_PASS                                                                               \
-	(BIT(0) | BIT(1) | BIT(3) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(9) | BIT(10) |        \
-	 BIT(13) | BIT(16) | BIT(17) | BIT(18) | BIT(19) | BIT(20) | BIT(21) | BIT(23) |          \
-	 BIT(24) | BIT(26) | BIT(27) | BIT(28) | BIT(29) | BIT(30) | BIT(31))
+/* Leaf 7: FSGSBASE TSC_ADJUST BMI1 AVX2 FDP_EXCPTN SMEP BMI2 ERMS INVPCID ZERO_FCS_FDS AVX512F DQ
+   RDSEED ADX SMAP IFMA CLFLUSHOPT CLWB PF ER CD SHA BW VL. */
+#define L7_EBX_PASS                                                                                \
+	(BIT(0) | BIT(1) | BIT(3) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(9) | BIT(10) |         \
+	 BIT(13) | BIT(16) | BIT(17) | BIT(18) | BIT(19) | BIT(20) | BIT(21) | BIT(23) | BIT(24) | \
+	 BIT(26) | BIT(27) | BIT(28) | BIT(29) | BIT(30) | BIT(31))
 #define L7_EBX_INVPCID BIT(10)
-/* VBMI UMIP PKU VBMI2 GFNI VAES VPCLMULQDQ VNNI BITALG VPOPCNTDQ LA57 RDPID CLDEMOTE MOVDIRI MOVDIR64B. */
-#define L7_ECX_PASS                                                                               \
-	(BIT(1) | BIT(2) | BIT(3) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) |      \
+/* VBMI UMIP PKU VBMI2 GFNI VAES VPCLMULQDQ VNNI BITALG VPOPCNTDQ LA57 RDPID CLDEMOTE MOVDIRI
+ * MOVDIR64B. */
+#define L7_ECX_PASS                                                                          \
+	(BIT(1) | BIT(2) | BIT(3) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) | \
 	 BIT(14) | BIT(16) | BIT(22) | BIT(25) | BIT(27) | BIT(28))
 #define L7_ECX_OSPKE BIT(4)
 /* AVX512_4VNNIW 4FMAPS FSRM VP2INTERSECT MD_CLEAR SERIALIZE. */
@@ -58,25 +60,26 @@ struct cpuid_table {
 
 #define L6_EAX_ARAT BIT(2)
 
-/* x87 SSE AVX AVX-512 PKRU. MPX is gone from processors; AMX would need XFD and 8 KiB more a vCPU. */
+/* x87 SSE AVX AVX-512 PKRU. MPX is gone from processors; AMX would need XFD and 8 KiB more a vCPU.
+ */
 #define XCR0_PASS (BIT(0) | BIT(1) | BIT(2) | BIT(5) | BIT(6) | BIT(7) | BIT(9))
 /* XSAVEOPT XSAVEC XGETBV(1) XSAVES. */
-#define LD1_EAX_PASS 0xfu
+#define LD1_EAX_PASS   0xfu
 #define LD1_EAX_XSAVES BIT(3)
 
 /* 80000001h ECX: LAHF CmpLegacy AltMovCr8 ABM SSE4A MisAlignSse 3DNowPrefetch XOP FMA4 TBM. */
-#define E1_ECX_PASS                                                                               \
-	(BIT(0) | BIT(1) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) | BIT(16) |       \
-	 BIT(21))
+#define E1_ECX_PASS \
+	(BIT(0) | BIT(1) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) | BIT(16) | BIT(21))
 /* 80000001h EDX: AMD's copy of leaf 1, SYSCALL NX MmxExt FFXSR Page1GB RDTSCP LM 3DNow. */
-#define E1_EDX_PASS 0xefd3fbffu
-#define E1_EDX_RDTSCP BIT(27)
-#define E1_EDX_GIB BIT(26)
+#define E1_EDX_PASS	     0xefd3fbffu
+#define E1_EDX_RDTSCP	     BIT(27)
+#define E1_EDX_GIB	     BIT(26)
 #define E7_EDX_INVARIANT_TSC BIT(8)
 /* 80000008h EBX: CLZERO XSAVEERPTR WBNOINVD. */
 #define E8_EBX_PASS (BIT(0) | BIT(2) | BIT(9))
 
-/* KVM_FEATURE_NOP_IO_DELAY, CLOCKSOURCE2, CLOCKSOURCE_STABLE: Linux Documentation/virt/kvm/x86/cpuid.rst. */
+/* KVM_FEATURE_NOP_IO_DELAY, CLOCKSOURCE2, CLOCKSOURCE_STABLE: Linux
+ * Documentation/virt/kvm/x86/cpuid.rst. */
 #define KVM_FEATURES (BIT(1) | BIT(3) | BIT(24))
 
 static void host(uint32_t leaf, uint32_t sub, uint32_t r[4])
@@ -133,7 +136,8 @@ static void build_1_to_7(struct cpuid_table *t, const struct vm *vm)
 	l7[EDX] &= L7_EDX_PASS;
 }
 
-/* Leaf 4: every vCPU is a core of one package; levels 1 and 2 are its own, higher ones shared by all. */
+/* Leaf 4: every vCPU is a core of one package; levels 1 and 2 are its own, higher ones shared by
+ * all. */
 static void build_caches(struct cpuid_table *t, const struct vm *vm)
 {
 	uint32_t ids = 1u << t->core_shift;
@@ -161,7 +165,8 @@ static void build_xstate(struct cpuid_table *t)
 	host(0xd, 0, r);
 	t->xcr0_mask = (r[EAX] | (uint64_t)r[EDX] << 32) & XCR0_PASS;
 	/* The seven AVX-512 components come together or not at all (SDM vol. 1 13.3). */
-	if ((t->xcr0_mask & (XCR0_OPMASK | XCR0_ZMM_HI256 | XCR0_HI16_ZMM)) != (XCR0_OPMASK | XCR0_ZMM_HI256 | XCR0_HI16_ZMM))
+	if ((t->xcr0_mask & (XCR0_OPMASK | XCR0_ZMM_HI256 | XCR0_HI16_ZMM)) !=
+	    (XCR0_OPMASK | XCR0_ZMM_HI256 | XCR0_HI16_ZMM))
 		t->xcr0_mask &= ~(uint64_t)(XCR0_OPMASK | XCR0_ZMM_HI256 | XCR0_HI16_ZMM);
 	for (uint32_t i = 2; i < XSTATE_MAX; i++)
 		if (t->xcr0_mask & BIT(i))
@@ -211,12 +216,23 @@ static uint64_t build_cr4(const struct cpuid_table *t)
 		uint8_t leaf, reg, bit;
 		uint64_t cr4;
 	} by_feature[] = {
-		{1, EDX, 1, CR4_VME | CR4_PVI}, {1, EDX, 4, CR4_TSD},      {1, EDX, 2, CR4_DE},
-		{1, EDX, 3, CR4_PSE},           {1, EDX, 6, CR4_PAE},      {1, EDX, 7, CR4_MCE},
-		{1, EDX, 13, CR4_PGE},          {1, EDX, 24, CR4_OSFXSR},  {1, EDX, 25, CR4_OSXMMEXCPT},
-		{7, ECX, 2, CR4_UMIP},          {7, ECX, 16, CR4_LA57},    {7, EBX, 0, CR4_FSGSBASE},
-		{1, ECX, 17, CR4_PCIDE},        {1, ECX, 26, CR4_OSXSAVE}, {7, EBX, 7, CR4_SMEP},
-		{7, EBX, 20, CR4_SMAP},         {7, ECX, 3, CR4_PKE},
+		{1, EDX, 1, CR4_VME | CR4_PVI},
+		{1, EDX, 4, CR4_TSD},
+		{1, EDX, 2, CR4_DE},
+		{1, EDX, 3, CR4_PSE},
+		{1, EDX, 6, CR4_PAE},
+		{1, EDX, 7, CR4_MCE},
+		{1, EDX, 13, CR4_PGE},
+		{1, EDX, 24, CR4_OSFXSR},
+		{1, EDX, 25, CR4_OSXMMEXCPT},
+		{7, ECX, 2, CR4_UMIP},
+		{7, ECX, 16, CR4_LA57},
+		{7, EBX, 0, CR4_FSGSBASE},
+		{1, ECX, 17, CR4_PCIDE},
+		{1, ECX, 26, CR4_OSXSAVE},
+		{7, EBX, 7, CR4_SMEP},
+		{7, EBX, 20, CR4_SMAP},
+		{7, ECX, 3, CR4_PKE},
 	};
 	uint64_t mask = CR4_PCE;
 

@@ -1,6 +1,7 @@
 /*
- * What CPUID tells a guest: the host's leaves through masks, leaf by leaf, with what the platform adds (x2APIC, TSC
- * deadline, the paravirtual leaves) and what it cannot offer taken away. Built once a VM; an exit never executes CPUID.
+ * What CPUID tells a guest: the host's leaves through masks, leaf by leaf, with what the platform
+ * adds (x2APIC, TSC deadline, the paravirtual leaves) and what it cannot offer taken away. Built
+ * once a VM; an exit never executes CPUID.
  */
 #ifndef CORE_CPUID_H
 #define CORE_CPUID_H
@@ -17,7 +18,8 @@ void cpuid_fini(struct vm *vm);
 
 /* Family, model and stepping: CPUID 1 EAX, and EDX after reset. */
 uint32_t cpuid_signature(const struct vm *vm);
-/* Does the guest's processor say AMD (or Hygon)? For MSRs and CPUID leaves whose meaning depends on it, no more. */
+/* Does the guest's processor say AMD (or Hygon)? For MSRs and CPUID leaves whose meaning depends on
+ * it, no more. */
 bool cpuid_is_amd(const struct vm *vm);
 /* The XCR0 and IA32_XSS bits that the guest may set; 0 without XSAVE. */
 uint64_t cpuid_xcr0_mask(const struct vm *vm);

@@ -1,4 +1,5 @@
-/* SDM vol. 3A 2.5 (control registers), 4.1.2 (paging mode changes), 2.6 (XCR0); vol. 2B MOV to control registers. */
+/* SDM vol. 3A 2.5 (control registers), 4.1.2 (paging mode changes), 2.6 (XCR0); vol. 2B MOV to
+ * control registers. */
 #include "core/cr.h"
 
 #include "arch/x86/cpu.h"
@@ -7,7 +8,7 @@
 #include "core/vm.h"
 #include "lib/err.h"
 
-#define CR0_DEFINED                                                                               \
+#define CR0_DEFINED                                                                                \
 	(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | \
 	 CR0_PG)
 
@@ -74,8 +75,7 @@ int cr4_write(struct vcpu *v, uint64_t value)
 		return -EPERM;
 	if (v->st.efer & EFER_LMA && (changed & CR4_LA57 || !(value & CR4_PAE)))
 		return -EPERM;
-	if (changed & value & CR4_PCIDE &&
-	    (!(v->st.efer & EFER_LMA) || v->st.cr3 & CR3_PCID_MASK))
+	if (changed & value & CR4_PCIDE && (!(v->st.efer & EFER_LMA) || v->st.cr3 & CR3_PCID_MASK))
 		return -EPERM;
 	v->st.cr4 = value;
 	cr4_changed(v);

@@ -45,7 +45,8 @@ static enum act on_host_irq(struct vcpu *v, struct hv_exit *x)
 
 static enum act on_exception(struct vcpu *v, struct hv_exit *x)
 {
-	/* Intercepted to bound its delivery (#AC, #DB) or to look at it; the guest gets what it caused. */
+	/* Intercepted to bound its delivery (#AC, #DB) or to look at it; the guest gets what it
+	 * caused. */
 	if (x->event.vector == EXC_MC)
 		return ACT_STAY;
 	vcpu_exception(v, x->event.vector, x->event.has_error, x->event.error);
@@ -244,7 +245,8 @@ static enum act on_xsetbv(struct vcpu *v, struct hv_exit *x)
 	return ACT_NEXT;
 }
 
-/* INVD would lose what neighbours have written: a guest's becomes WBINVD's effect on its own, which is none. */
+/* INVD would lose what neighbours have written: a guest's becomes WBINVD's effect on its own, which
+ * is none. */
 static enum act on_cache(struct vcpu *v, struct hv_exit *x)
 {
 	(void)x;
@@ -380,7 +382,8 @@ void exit_dispatch(struct vcpu *v, struct hv_exit *x)
 
 	assert(x->reason < EXIT_COUNT);
 	v->exits[x->reason]++;
-	/* What the exit cut short comes again; a fault met on the way joins it (SDM vol. 3A table 6-5). */
+	/* What the exit cut short comes again; a fault met on the way joins it (SDM vol. 3A table
+	 * 6-5). */
 	if (x->vectoring.valid)
 		v->pending = x->vectoring;
 	if (handlers[x->reason](v, x) == ACT_STAY)

@@ -1,4 +1,5 @@
-/* From an exit's reason to its handler: the slow half; core/exits.h has what back ends call by themselves. */
+/* From an exit's reason to its handler: the slow half; core/exits.h has what back ends call by
+ * themselves. */
 #ifndef CORE_EXIT_H
 #define CORE_EXIT_H
 

@@ -1,6 +1,6 @@
 /*
- * Exit handlers that a back end's inner loop calls directly. Each returns what happens to the instruction; the back end
- * advances RIP (in its one place) when told so. Own core, interrupts off.
+ * Exit handlers that a back end's inner loop calls directly. Each returns what happens to the
+ * instruction; the back end advances RIP (in its one place) when told so. Own core, interrupts off.
  */
 #ifndef CORE_EXITS_H
 #define CORE_EXITS_H
@@ -10,11 +10,13 @@
 
 enum act {
 	ACT_NEXT, /* done: skip the instruction, go on */
-	ACT_STAY, /* do not skip: an exception is queued, or the handler moved RIP, or the instruction runs again */
-	ACT_OUT   /* as ACT_NEXT, but leave the inner loop: something for core/ to do first */
+	ACT_STAY, /* do not skip: an exception is queued, or the handler moved RIP, or the
+		     instruction runs again */
+	ACT_OUT	  /* as ACT_NEXT, but leave the inner loop: something for core/ to do first */
 };
 
-/* Leaf in gpr[RAX], subleaf in gpr[RCX]; results to RAX..RDX with the upper halves cleared. Always ACT_NEXT. */
+/* Leaf in gpr[RAX], subleaf in gpr[RCX]; results to RAX..RDX with the upper halves cleared. Always
+ * ACT_NEXT. */
 enum act exit_cpuid(struct vcpu *v);
 /* Index in gpr[RCX]; value in or to EDX:EAX. */
 enum act exit_rdmsr(struct vcpu *v);
@@ -25,14 +27,16 @@ enum act exit_pio(struct vcpu *v, uint16_t port, bool in, uint8_t size);
 enum act exit_hypercall(struct vcpu *v);
 
 /*
- * Length of the instruction at the guest's RIP by decoding it, 1 to 15; 0 when it could not be fetched: the guest's page
- * fault is then queued and the instruction must not be skipped.
+ * Length of the instruction at the guest's RIP by decoding it, 1 to 15; 0 when it could not be
+ * fetched: the guest's page fault is then queued and the instruction must not be skipped.
  */
 unsigned int exit_insn_len(struct vcpu *v);
-/* Its bytes, for the back ends' and core/'s decoding; returns their number, 0 with a fault queued. */
+/* Its bytes, for the back ends' and core/'s decoding; returns their number, 0 with a fault queued.
+ */
 unsigned int exit_fetch(struct vcpu *v, uint8_t buf[15]);
 
-/* Decodes the instruction at the guest's RIP into *INSN. False: it could not be, and a fault is queued. */
+/* Decodes the instruction at the guest's RIP into *INSN. False: it could not be, and a fault is
+ * queued. */
 bool exit_decode(struct vcpu *v, uint8_t buf[INSN_MAX], struct insn *insn);
 
 /* Reads INSN's 16-bit memory operand. False: a fault is queued. */

@@ -1,6 +1,7 @@
 /*
  * Hypercalls and plain port I/O. The hypercall convention is the one Linux documents for KVM guests
- * (Documentation/virt/kvm/x86/hypercalls.rst): the number in RAX, the answer in RAX, negative for an error.
+ * (Documentation/virt/kvm/x86/hypercalls.rst): the number in RAX, the answer in RAX, negative for
+ * an error.
  */
 #include "arch/x86/cpu.h"
 #include "core/bus.h"
@@ -12,7 +13,8 @@
 enum act exit_hypercall(struct vcpu *v)
 {
 	hv->get_state(v, ST_SEGS);
-	/* None is offered yet (CPUID 40000001h names none); user mode is told so before anything else. */
+	/* None is offered yet (CPUID 40000001h names none); user mode is told so before anything
+	 * else. */
 	if (SEG_ATTR_DPL(v->st.seg[SEG_SS].attr))
 		v->gpr[RAX] = (uint64_t)-EPERM;
 	else

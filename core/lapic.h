@@ -1,9 +1,10 @@
 /*
- * The local APIC that a guest sees (SDM vol. 3A chapter 11), xAPIC and x2APIC. Its registers live in v->apic_page in the
- * layout that APIC virtualization uses, whether the processor helps or not; this file is the behaviour behind them.
+ * The local APIC that a guest sees (SDM vol. 3A chapter 11), xAPIC and x2APIC. Its registers live
+ * in v->apic_page in the layout that APIC virtualization uses, whether the processor helps or not;
+ * this file is the behaviour behind them.
  *
- * It is in core/ and not in devices/, since the run loop, the MSR exits and the back ends work on the same page.
- * Unless said otherwise: own core, interrupts off.
+ * It is in core/ and not in devices/, since the run loop, the MSR exits and the back ends work on
+ * the same page. Unless said otherwise: own core, interrupts off.
  */
 #ifndef CORE_LAPIC_H
 #define CORE_LAPIC_H
@@ -17,34 +18,50 @@
 
 /* Register offsets and IA32_APIC_BASE's bits are those of the physical one. */
 enum {
-	APIC_ICR_LO = APIC_ICR, APIC_ICR_HI = APIC_ICR_HIGH, APIC_LVT_PMC = APIC_LVT_PERF,
-	APIC_TIMER_ICR = APIC_TIMER_INITIAL, APIC_TIMER_CCR = APIC_TIMER_CURRENT,
+	APIC_ICR_LO = APIC_ICR,
+	APIC_ICR_HI = APIC_ICR_HIGH,
+	APIC_LVT_PMC = APIC_LVT_PERF,
+	APIC_TIMER_ICR = APIC_TIMER_INITIAL,
+	APIC_TIMER_CCR = APIC_TIMER_CURRENT,
 	APIC_TIMER_DCR = APIC_TIMER_DIVIDE
 };
 
 /* The APIC timer counts at this rate before its divider, on every machine. */
 #define LAPIC_TIMER_HZ 1000000000u
 
-enum apic_delivery { APIC_FIXED, APIC_LOWEST, APIC_SMI, APIC_DM_RESERVED, APIC_NMI, APIC_INIT, APIC_STARTUP, APIC_EXTINT };
+enum apic_delivery {
+	APIC_FIXED,
+	APIC_LOWEST,
+	APIC_SMI,
+	APIC_DM_RESERVED,
+	APIC_NMI,
+	APIC_INIT,
+	APIC_STARTUP,
+	APIC_EXTINT
+};
 
 /* A message to local APICs: from the ICR, an I/O APIC entry, or an MSI. */
 struct apic_msg {
-	uint32_t dest;      /* APIC ID or logical destination; 0xff (xAPIC) or 0xffffffff (x2APIC): all */
+	uint32_t
+		dest; /* APIC ID or logical destination; 0xff (xAPIC) or 0xffffffff (x2APIC): all */
 	bool logical;
-	bool level;         /* trigger mode */
-	bool assert_level;  /* INIT level de-assert is ignored */
-	uint8_t delivery;   /* enum apic_delivery */
+	bool level;	   /* trigger mode */
+	bool assert_level; /* INIT level de-assert is ignored */
+	uint8_t delivery;  /* enum apic_delivery */
 	uint8_t vector;
-	uint8_t shorthand;  /* 0 none, 1 self, 2 all, 3 all but self: from an ICR only */
-	bool x2apic_dest;   /* dest is 32 bits wide (x2APIC ICR) */
+	uint8_t shorthand; /* 0 none, 1 self, 2 all, 3 all but self: from an ICR only */
+	bool x2apic_dest;  /* dest is 32 bits wide (x2APIC ICR) */
 };
 
-/* State after power-up; INIT keeps the APIC ID and IA32_APIC_BASE (SDM vol. 3A 11.4.7). Calls hv->apic_mode(). */
+/* State after power-up; INIT keeps the APIC ID and IA32_APIC_BASE (SDM vol. 3A 11.4.7). Calls
+ * hv->apic_mode(). */
 void lapic_reset(struct vcpu *v, bool init);
 
-/* xAPIC registers by MMIO: OFFSET 0 to 0xfff relative to the APIC base, SIZE 1, 2, 4, 8 as accessed. */
+/* xAPIC registers by MMIO: OFFSET 0 to 0xfff relative to the APIC base, SIZE 1, 2, 4, 8 as
+ * accessed. */
 void lapic_mmio(struct vcpu *v, uint64_t offset, bool write, uint8_t size, uint64_t *value);
-/* The page already holds what the guest wrote at OFFSET (APIC-write VM exit): do what the write means. */
+/* The page already holds what the guest wrote at OFFSET (APIC-write VM exit): do what the write
+ * means. */
 void lapic_written(struct vcpu *v, uint32_t offset);
 /* x2APIC registers, MSR 800h to 8ffh. 0, or -EPERM for #GP. */
 int lapic_msr_read(struct vcpu *v, uint32_t msr, uint64_t *value);
@@ -57,7 +74,8 @@ bool lapic_covers(const struct vcpu *v, uint64_t gpa);
 /* IA32_TSC_DEADLINE, in the guest's TSC. Reads 0 when not in TSC-deadline mode. */
 uint64_t lapic_deadline_read(const struct vcpu *v);
 void lapic_deadline_write(struct vcpu *v, uint64_t value);
-/* The guest moved its TSC by DELTA (v->tsc_offset has it): a deadline in the guest's TSC follows. */
+/* The guest moved its TSC by DELTA (v->tsc_offset has it): a deadline in the guest's TSC follows.
+ */
 void lapic_tsc_moved(struct vcpu *v, uint64_t delta);
 /* The host's TSC has reached v->timer_deadline: the interrupt is made, the next period armed. */
 void lapic_timer_expired(struct vcpu *v);

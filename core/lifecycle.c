@@ -103,7 +103,8 @@ static void load_failed(struct vm *vm, const char *why)
 	vm_end(vm, VM_END_CRASH, why);
 }
 
-/* Memory is zeroed here, where it is also zeroed for a restart: nothing of an earlier life is left. */
+/* Memory is zeroed here, where it is also zeroed for a restart: nothing of an earlier life is left.
+ */
 static bool load_guest(struct vm *vm)
 {
 	char why[160];
@@ -128,7 +129,8 @@ static void start_boot_vcpu(struct vcpu *v)
 	vm->tsc_base = tsc_now();
 	__atomic_store_n(&vm->end, VM_END_NONE, __ATOMIC_RELEASE);
 	__atomic_store_n(&vm->state, VM_RUNNING, __ATOMIC_RELEASE);
-	/* The guest's memory is in this VM's page tables alone. V itself is not loaded: nothing may overwrite its state. */
+	/* The guest's memory is in this VM's page tables alone. V itself is not loaded: nothing may
+	 * overwrite its state. */
 	sched_map(vm);
 	vcpu_state_reset(v, false);
 	if (load_guest(vm)) {

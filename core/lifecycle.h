@@ -1,6 +1,6 @@
 /*
- * A VM's life: started, ended by itself or by a fault, restarted or not. When the last one has ended the machine powers
- * off.
+ * A VM's life: started, ended by itself or by a fault, restarted or not. When the last one has
+ * ended the machine powers off.
  */
 #ifndef CORE_LIFECYCLE_H
 #define CORE_LIFECYCLE_H
@@ -16,14 +16,15 @@ void vm_register(struct vm *vm);
 void vm_start(struct vm *vm);
 
 /*
- * The guest, or Socle on its behalf, cannot go on: prints WHY and everything there is to say of V, and ends its VM. V is
- * loaded on this core. The caller goes on and finds REQ_STOP.
+ * The guest, or Socle on its behalf, cannot go on: prints WHY and everything there is to say of V,
+ * and ends its VM. V is loaded on this core. The caller goes on and finds REQ_STOP.
  */
 void vcpu_crash(struct vcpu *v, const char *why) __attribute__((cold));
 
 /* REQ_START on V, loaded on this core: vCPU 0 loads the guest, the others wait for SIPI. */
 void lifecycle_start(struct vcpu *v);
-/* V has been taken off its core for good, until a REQ_START. The last one of a VM decides what comes next. */
+/* V has been taken off its core for good, until a REQ_START. The last one of a VM decides what
+ * comes next. */
 void lifecycle_parked(struct vcpu *v);
 
 /* True once the last guest has ended. */

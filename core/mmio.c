@@ -1,4 +1,5 @@
-/* Between emul/ (which knows instructions) and the VM (which knows memory): translation and routing. */
+/* Between emul/ (which knows instructions) and the VM (which knows memory): translation and
+ * routing. */
 #include "core/mmio.h"
 
 #include "arch/x86/cpu.h"
@@ -57,15 +58,22 @@ static void access_init(struct access *a, struct vcpu *v)
 	hv->get_state(v, ST_RIP | ST_CRS | ST_SEGS);
 	*a = (struct access){
 		.v = v,
-		.regs = {
-			.cr0 = v->st.cr0, .cr3 = v->st.cr3, .cr4 = v->st.cr4, .efer = v->st.efer,
-			.rflags = v->st.rflags, .cpl = SEG_ATTR_DPL(v->st.seg[SEG_SS].attr),
-			.gib_pages = cpuid_gib_pages(v->vm), .phys_width = cpuid_phys_width(v->vm),
-		},
+		.regs =
+			{
+				.cr0 = v->st.cr0,
+				.cr3 = v->st.cr3,
+				.cr4 = v->st.cr4,
+				.efer = v->st.efer,
+				.rflags = v->st.rflags,
+				.cpl = SEG_ATTR_DPL(v->st.seg[SEG_SS].attr),
+				.gib_pages = cpuid_gib_pages(v->vm),
+				.phys_width = cpuid_phys_width(v->vm),
+			},
 	};
 }
 
-/* Queues the guest's page fault where the walk fails. A table outside RAM reads as all ones: reserved bits. */
+/* Queues the guest's page fault where the walk fails. A table outside RAM reads as all ones:
+ * reserved bits. */
 static int translate(struct access *a, uint64_t linear, enum walk_access kind, bool implicit,
 		     uint64_t *gpa)
 {
@@ -99,7 +107,8 @@ static void access_gpa(struct vcpu *v, uint64_t gpa, void *buf, unsigned int siz
 		unsigned int n = MIN(size - done, 8u);
 		uint64_t value = 0;
 
-		/* Pieces of 1, 2, 4, 8: what a page boundary has cut goes out in the largest that fit. */
+		/* Pieces of 1, 2, 4, 8: what a page boundary has cut goes out in the largest that
+		 * fit. */
 		while (n & (n - 1))
 			n &= n - 1;
 		if (write)
@@ -277,7 +286,8 @@ enum act mmio_emulate(struct vcpu *v, unsigned int *len)
 	}
 }
 
-/* Reads up to the end of RIP's page, and on into the next one only where the instruction needs it. */
+/* Reads up to the end of RIP's page, and on into the next one only where the instruction needs it.
+ */
 static unsigned int fetch(struct vcpu *v, uint8_t buf[INSN_MAX], struct insn *insn)
 {
 	struct access a;
@@ -292,7 +302,8 @@ static unsigned int fetch(struct vcpu *v, uint8_t buf[INSN_MAX], struct insn *in
 		linear = (uint32_t)linear;
 	while (have < INSN_MAX) {
 		uint64_t at = linear + have;
-		unsigned int n = MIN(INSN_MAX - have, PAGE_SIZE - (unsigned int)(at & (PAGE_SIZE - 1)));
+		unsigned int n =
+			MIN(INSN_MAX - have, PAGE_SIZE - (unsigned int)(at & (PAGE_SIZE - 1)));
 
 		if (op_fetch(&a, at, buf + have, n))
 			return 0;
@@ -347,7 +358,8 @@ bool exit_decode(struct vcpu *v, uint8_t buf[INSN_MAX], struct insn *insn)
 		return false;
 	if (insn_decode(insn, buf, n, code_mode(v)) == 0)
 		return true;
-	/* Another vCPU has rewritten the instruction since it exited: let it run again as it is now. */
+	/* Another vCPU has rewritten the instruction since it exited: let it run again as it is
+	 * now. */
 	vcpu_ud(v);
 	return false;
 }

@@ -1,5 +1,6 @@
 /*
- * Instructions that Socle executes in the guest's place: accesses to device memory and string port I/O. Own core.
+ * Instructions that Socle executes in the guest's place: accesses to device memory and string port
+ * I/O. Own core.
  */
 #ifndef CORE_MMIO_H
 #define CORE_MMIO_H
@@ -7,8 +8,9 @@
 #include "core/exits.h"
 
 /*
- * Executes the instruction at the guest's RIP with RAM, local APIC and devices behind its memory operand. *LEN is its
- * length with ACT_NEXT. What cannot be executed ends the VM with the instruction's bytes as the reason.
+ * Executes the instruction at the guest's RIP with RAM, local APIC and devices behind its memory
+ * operand. *LEN is its length with ACT_NEXT. What cannot be executed ends the VM with the
+ * instruction's bytes as the reason.
  */
 enum act mmio_emulate(struct vcpu *v, unsigned int *len);
 

@@ -14,10 +14,10 @@
 #include "lib/log.h"
 #include "lib/string.h"
 
-#define MTRR_VARIABLE 8u
-#define MTRRCAP (BIT(10) | BIT(8) | MTRR_VARIABLE) /* WC, fixed ranges, count */
-#define MTRR_DEF_TYPE_MASK 0xcffu
-#define HWCR_TSC_FREQ_SEL BIT(24)
+#define MTRR_VARIABLE		8u
+#define MTRRCAP			(BIT(10) | BIT(8) | MTRR_VARIABLE) /* WC, fixed ranges, count */
+#define MTRR_DEF_TYPE_MASK	0xcffu
+#define HWCR_TSC_FREQ_SEL	BIT(24)
 #define DE_CFG_LFENCE_SERIALIZE BIT(1)
 
 void msr_reset(struct vcpu *v)
@@ -260,8 +260,8 @@ static uint64_t *mtrr_field(struct vcpu *v, uint32_t index)
 }
 
 /*
- * MTRRs are kept for the guest to read back; what memory is really like is in the nested tables, and a guest's PAT
- * decides over the rest.
+ * MTRRs are kept for the guest to read back; what memory is really like is in the nested tables,
+ * and a guest's PAT decides over the rest.
  */
 static int read_mtrr(struct vcpu *v, uint32_t index, uint64_t *value)
 {
@@ -310,7 +310,8 @@ static int write_misc_enable(struct vcpu *v, uint32_t index, uint64_t value)
 	const uint64_t writable = MISC_ENABLE_FAST_STRING;
 
 	(void)index;
-	/* The read-only bits keep what they are, whatever is written; features that are not there cannot be enabled. */
+	/* The read-only bits keep what they are, whatever is written; features that are not there
+	 * cannot be enabled. */
 	if (value & (MISC_ENABLE_MWAIT | MISC_ENABLE_LIMIT_CPUID | MISC_ENABLE_XD_DISABLE))
 		return -EPERM;
 	v->misc_enable = (v->misc_enable & ~writable) | (value & writable);
@@ -412,7 +413,8 @@ static const struct msr_policy {
 	{MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_EIP, read_state, write_state, BOTH},
 	{MSR_IA32_PAT, MSR_IA32_PAT, read_state, write_state, BOTH},
 	{MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_WALL_CLOCK_NEW, read_zero, write_wall_clock, BOTH},
-	{MSR_KVM_SYSTEM_TIME_NEW, MSR_KVM_SYSTEM_TIME_NEW, read_system_time, write_system_time, BOTH},
+	{MSR_KVM_SYSTEM_TIME_NEW, MSR_KVM_SYSTEM_TIME_NEW, read_system_time, write_system_time,
+	 BOTH},
 	/* P5 machine-check registers: aliases that always read as "no error" here. */
 	{MSR_IA32_P5_MC_ADDR, MSR_IA32_P5_MC_TYPE, read_zero, write_zero, BOTH},
 	{MSR_IA32_PLATFORM_ID, MSR_IA32_PLATFORM_ID, read_zero, NULL, INTEL},
@@ -463,8 +465,8 @@ static void log_once(struct vcpu *v, uint32_t index, const char *what)
 {
 	uint32_t hash = index * 0x9e3779b1u >> 24;
 	uint64_t bit = BIT(hash & 63);
-	uint64_t old = __atomic_fetch_or(&v->vm->unknown_msr_logged[hash >> 6], bit,
-					 __ATOMIC_RELAXED);
+	uint64_t old =
+		__atomic_fetch_or(&v->vm->unknown_msr_logged[hash >> 6], bit, __ATOMIC_RELAXED);
 
 	if (!(old & bit))
 		log_debug("vm %s: vcpu %u: %s of MSR %x: #GP", v->vm->name, v->id, what, index);

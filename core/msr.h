@@ -1,4 +1,5 @@
-/* MSR policy: what a guest may read and write that no hardware state holds. Everything else is #GP, logged once. */
+/* MSR policy: what a guest may read and write that no hardware state holds. Everything else is #GP,
+ * logged once. */
 #ifndef CORE_MSR_H
 #define CORE_MSR_H
 

@@ -6,8 +6,8 @@ struct vm;
 struct mtrr;
 
 /*
- * Maps vm->ram[] into vm->npt and vm->host, which this creates. Types follow the MTRRs, since EPT entries ignore them
- * (SDM vol. 3C 29.3.7). At boot. -ENOMEM, -EEXIST where extents overlap.
+ * Maps vm->ram[] into vm->npt and vm->host, which this creates. Types follow the MTRRs, since EPT
+ * entries ignore them (SDM vol. 3C 29.3.7). At boot. -ENOMEM, -EEXIST where extents overlap.
  */
 int npt_map_ram(struct vm *vm, const struct mtrr *mtrr);
 

@@ -27,9 +27,10 @@ _Static_assert(sizeof(struct pvclock_time) == 32, "pvclock ABI");
 _Static_assert(sizeof(struct pvclock_wall) == 12, "pvclock ABI");
 
 #define PVCLOCK_TSC_STABLE 1u
-#define NS_PER_S 1000000000ull
+#define NS_PER_S	   1000000000ull
 
-/* ns = ((ticks << shift) * mul) >> 32: the shift that keeps mul's top bit set, so that it loses least. */
+/* ns = ((ticks << shift) * mul) >> 32: the shift that keeps mul's top bit set, so that it loses
+ * least. */
 static void scale(uint64_t hz, uint32_t *mul, int8_t *shift)
 {
 	uint64_t base = hz;
@@ -49,7 +50,8 @@ static void scale(uint64_t hz, uint32_t *mul, int8_t *shift)
 
 static void publish(struct pvclock_time *page, const struct pvclock_time *t, uint32_t *version)
 {
-	/* The guest reads on its own vCPU only while this one does not run, or retries on an odd version. */
+	/* The guest reads on its own vCPU only while this one does not run, or retries on an odd
+	 * version. */
 	*version += 1;
 	__atomic_store_n(&page->version, *version, __ATOMIC_SEQ_CST);
 	page->tsc_timestamp = t->tsc_timestamp;
@@ -72,7 +74,8 @@ void pvclock_update(struct vcpu *v)
 	if (!page)
 		return;
 	scale(tsc_hz(), &t.tsc_to_system_mul, &t.tsc_shift);
-	/* One line for all vCPUs: time 0 is the VM's start, so no vCPU's clock is ahead of another's. */
+	/* One line for all vCPUs: time 0 is the VM's start, so no vCPU's clock is ahead of
+	 * another's. */
 	t.tsc_timestamp = v->vm->tsc_base + v->tsc_offset;
 	t.system_time = 0;
 	publish(page, &t, &v->pvclock_version);
@@ -80,7 +83,8 @@ void pvclock_update(struct vcpu *v)
 
 int pvclock_set_system_time(struct vcpu *v, uint64_t value)
 {
-	if (value & 1 && (value & 2 || !gmem_ptr(v->vm, value & ~1ull, sizeof(struct pvclock_time))))
+	if (value & 1 &&
+	    (value & 2 || !gmem_ptr(v->vm, value & ~1ull, sizeof(struct pvclock_time))))
 		return -EPERM;
 	v->pvclock_gpa = value;
 	pvclock_update(v);

@@ -1,6 +1,6 @@
 /*
- * See core/run.h. The order of what enters a guest is that of SDM vol. 3A 6.9: an event whose delivery was cut short or
- * an exception, then NMI, then external interrupts.
+ * See core/run.h. The order of what enters a guest is that of SDM vol. 3A 6.9: an event whose
+ * delivery was cut short or an exception, then NMI, then external interrupts.
  */
 #include "core/run.h"
 
@@ -60,7 +60,8 @@ static void take_requests(struct vcpu *v)
 		lapic_sync(v);
 }
 
-/* Does V, halted, wake? SDM vol. 2A HLT: an enabled interrupt, NMI, INIT; an event that is queued comes first. */
+/* Does V, halted, wake? SDM vol. 2A HLT: an enabled interrupt, NMI, INIT; an event that is queued
+ * comes first. */
 static bool wakes(struct vcpu *v)
 {
 	if (v->pending.valid || v->nmi_pending)
@@ -137,7 +138,8 @@ void run_vcpu(struct vcpu *v)
 	struct hv_exit x;
 
 	while (prepare(v)) {
-		/* From here on a request interrupts this core; one that came before is seen by run(). */
+		/* From here on a request interrupts this core; one that came before is seen by
+		 * run(). */
 		sched_attentive(true);
 		if (hv->run(v, &x))
 			x.reason = EXIT_ENTRY_FAILED;

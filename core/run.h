@@ -5,8 +5,8 @@
 struct vcpu;
 
 /*
- * Runs V, loaded on this core, until it blocks, its VM ends, or its time slice does. Interrupts off; they are taken in a
- * window after the exits they cause.
+ * Runs V, loaded on this core, until it blocks, its VM ends, or its time slice does. Interrupts
+ * off; they are taken in a window after the exits they cause.
  */
 void run_vcpu(struct vcpu *v);
 

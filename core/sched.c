@@ -19,10 +19,10 @@
 struct sched {
 	struct vcpu *queue;   /* a ring by next_on_cpu; the vCPU to try next */
 	struct vcpu *current; /* whose state is in the registers */
-	struct vm *map;       /* whose page tables are in CR3 */
-	uint64_t armed;       /* host TSC the physical timer is set to; 0: stopped */
+	struct vm *map;	      /* whose page tables are in CR3 */
+	uint64_t armed;	      /* host TSC the physical timer is set to; 0: stopped */
 	unsigned int count;
-	uint32_t attentive;   /* in a guest, about to enter one, or idle: a kick is wanted */
+	uint32_t attentive; /* in a guest, about to enter one, or idle: a kick is wanted */
 };
 
 /* The boot core's, by the clock. */
@@ -242,14 +242,16 @@ static void idle(struct sched *s)
 		at = MIN(at, wakes_at(v));
 	arm(s, at);
 	sched_attentive(true);
-	/* A request that came before sched_attentive() is seen here, one after it sends an interrupt. */
+	/* A request that came before sched_attentive() is seen here, one after it sends an
+	 * interrupt. */
 	if (!pick(s) && !lifecycle_all_ended())
 		cpu_idle();
 	sched_attentive(false);
 	s->armed = 0;
 }
 
-/* The last guest has ended: this core leaves virtualization and stops; the boot core waits for all and powers off. */
+/* The last guest has ended: this core leaves virtualization and stops; the boot core waits for all
+ * and powers off. */
 static uint32_t stopped;
 
 static _Noreturn void leave(struct pcpu *cpu)

@@ -1,6 +1,7 @@
 /*
- * Which vCPU runs on which core. Each core has a queue of the vCPUs that were placed on it at boot and takes them in turn;
- * a vCPU never changes its core while its VM runs. A core with one vCPU never slices.
+ * Which vCPU runs on which core. Each core has a queue of the vCPUs that were placed on it at boot
+ * and takes them in turn; a vCPU never changes its core while its VM runs. A core with one vCPU
+ * never slices.
  */
 #ifndef CORE_SCHED_H
 #define CORE_SCHED_H
@@ -27,23 +28,25 @@ void sched_kick(struct vcpu *v);
 /* Has V's core nothing else to run? */
 bool sched_alone(const struct vcpu *v);
 /*
- * Makes V current on its core: its page tables, FPU state, and hv->load(); whichever was current is put first. No more than
- * a comparison when it is current already. On V's core.
+ * Makes V current on its core: its page tables, FPU state, and hv->load(); whichever was current is
+ * put first. No more than a comparison when it is current already. On V's core.
  */
 void sched_load(struct vcpu *v);
-/* Makes VM's page tables this core's, so that its memory can be reached. No vCPU of another VM stays current. */
+/* Makes VM's page tables this core's, so that its memory can be reached. No vCPU of another VM
+ * stays current. */
 void sched_map(struct vm *vm);
 /* Saves V's state off the core, if it is current: another core may load it then. On V's core. */
 void sched_unload(struct vcpu *v);
 /* May V, current on its core, stay, or has its time slice ended with others waiting? */
 bool sched_may_stay(struct vcpu *v);
-/* Host TSC at which the core must be back at the latest for its other vCPUs; ~0: never. V is current. */
+/* Host TSC at which the core must be back at the latest for its other vCPUs; ~0: never. V is
+ * current. */
 uint64_t sched_deadline(struct vcpu *v);
 /* From now on until sched_attentive(false), sched_kick() interrupts this core. */
 void sched_attentive(bool on);
 /*
- * FN is called on the boot core, outside guests, at the host TSC that it returned last (at once at first). At boot. For what
- * is due by the clock: consoles.
+ * FN is called on the boot core, outside guests, at the host TSC that it returned last (at once at
+ * first). At boot. For what is due by the clock: consoles.
  */
 void sched_set_housekeeping(uint64_t (*fn)(void));
 /* Every core looks at what there is to do. From any core. */

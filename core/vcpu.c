@@ -29,8 +29,10 @@ void vcpu_state_reset(struct vcpu *v, bool init)
 	};
 	for (int i = 0; i < SEG_COUNT; i++)
 		st->seg[i] = reset_data;
-	st->seg[SEG_CS] = (struct vcpu_seg){
-		.selector = 0xf000, .base = 0xffff0000, .attr = 0x9b, .limit = 0xffff};
+	st->seg[SEG_CS] = (struct vcpu_seg){.selector = 0xf000,
+					    .base = 0xffff0000,
+					    .attr = 0x9b,
+					    .limit = 0xffff};
 	st->seg[SEG_LDTR].attr = 0x82;
 	st->seg[SEG_TR].attr = 0x8b;
 	st->pat = PAT_RESET;

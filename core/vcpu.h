@@ -8,8 +8,9 @@
 struct vcpu;
 
 /*
- * Writes the state after power-up (init == false) or after INIT into v->st and v->gpr; the caller hands it to the back end.
- * For INIT, v->st must hold all of the current state. The local APIC is reset by lapic_reset().
+ * Writes the state after power-up (init == false) or after INIT into v->st and v->gpr; the caller
+ * hands it to the back end. For INIT, v->st must hold all of the current state. The local APIC is
+ * reset by lapic_reset().
  */
 void vcpu_state_reset(struct vcpu *v, bool init);
 /* Start-up IPI: real mode at VECTOR:0000 (SDM vol. 3A 9.4.3). After vcpu_state_reset(). */

@@ -1,8 +1,9 @@
 /*
  * What a virtual machine and a virtual processor are.
  *
- * Ownership: a vCPU's fields belong to the core it is loaded on (vcpu->cpu), but for those marked "any core", which are
- * changed with atomic operations. A VM's fields are constant while it runs, but for those marked.
+ * Ownership: a vCPU's fields belong to the core it is loaded on (vcpu->cpu), but for those marked
+ * "any core", which are changed with atomic operations. A VM's fields are constant while it runs,
+ * but for those marked.
  */
 #ifndef CORE_VM_H
 #define CORE_VM_H
@@ -18,24 +19,26 @@
 
 #define VM_NAME_SIZE 32
 #define VM_MAX_VCPUS 128
-#define VM_MAX_PIO 32
-#define VM_MAX_MMIO 16
-/* What the firmware's memory map may be carved into, and one more, since the hole below 4 GiB can cut one in two. */
+#define VM_MAX_PIO   32
+#define VM_MAX_MMIO  16
+/* What the firmware's memory map may be carved into, and one more, since the hole below 4 GiB can
+ * cut one in two. */
 #define VM_MAX_RAM 65
 
 /* Encoding order of ModRM.reg. */
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, GPR_COUNT };
 enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COUNT };
 
-/* seg.attr: the access rights of SDM vol. 3C 25.4.1: type, S, DPL, P in 7:0; AVL, L, D/B, G in 15:12; unusable in 16. */
-#define SEG_ATTR_TYPE 0x000fu
-#define SEG_ATTR_S 0x0010u
+/* seg.attr: the access rights of SDM vol. 3C 25.4.1: type, S, DPL, P in 7:0; AVL, L, D/B, G in
+ * 15:12; unusable in 16. */
+#define SEG_ATTR_TYPE	   0x000fu
+#define SEG_ATTR_S	   0x0010u
 #define SEG_ATTR_DPL(attr) (((attr) >> 5) & 3)
-#define SEG_ATTR_P 0x0080u
-#define SEG_ATTR_L 0x2000u
-#define SEG_ATTR_DB 0x4000u
-#define SEG_ATTR_G 0x8000u
-#define SEG_ATTR_UNUSABLE 0x10000u
+#define SEG_ATTR_P	   0x0080u
+#define SEG_ATTR_L	   0x2000u
+#define SEG_ATTR_DB	   0x4000u
+#define SEG_ATTR_G	   0x8000u
+#define SEG_ATTR_UNUSABLE  0x10000u
 
 struct vcpu_seg {
 	uint16_t selector;
@@ -50,8 +53,8 @@ struct vcpu_table {
 };
 
 /* interruptibility: SDM vol. 3C 25.4.2. */
-#define INTR_STI 1u
-#define INTR_MOV_SS 2u
+#define INTR_STI	 1u
+#define INTR_MOV_SS	 2u
 #define INTR_NMI_BLOCKED 8u
 
 struct vcpu_state {
@@ -67,69 +70,72 @@ struct vcpu_state {
 
 /* vcpu->requests: any core sets bits with vcpu_request(). */
 enum {
-	REQ_IRQ = 1,    /* posted[] has news */
+	REQ_IRQ = 1, /* posted[] has news */
 	REQ_NMI = 2,
 	REQ_INIT = 4,
 	REQ_SIPI = 8,
-	REQ_STOP = 16,  /* the VM ends or restarts: park */
+	REQ_STOP = 16,	/* the VM ends or restarts: park */
 	REQ_EVENT = 32, /* own core: an event is queued, or the timer wants attention */
 	REQ_YIELD = 64, /* own core: give the scheduler a turn */
 	REQ_START = 128 /* a parked vCPU 0 may be reset and run */
 };
 
 enum vcpu_activity {
-	VCPU_PARKED,    /* its VM does not run */
+	VCPU_PARKED,	/* its VM does not run */
 	VCPU_WAIT_SIPI, /* after INIT, for an application processor */
-	VCPU_HALTED,    /* HLT: until the next event */
+	VCPU_HALTED,	/* HLT: until the next event */
 	VCPU_ACTIVE
 };
 
 struct vcpu {
 	/* Reached by the back ends' entry stubs: offsets are generated from here. */
 	uint64_t gpr[GPR_COUNT];
-	void *hv;             /* the back end's own part */
+	void *hv; /* the back end's own part */
 
-	uint32_t requests;    /* any core */
+	uint32_t requests; /* any core */
 	struct vm *vm;
-	struct pcpu *cpu;     /* the core whose queue it is in; constant while the VM runs */
-	struct vcpu *next_on_cpu; /* that queue: core/sched.c */
-	uint32_t id;          /* in its VM, from 0; also its APIC ID */
+	struct pcpu *cpu;	     /* the core whose queue it is in; constant while the VM runs */
+	struct vcpu *next_on_cpu;    /* that queue: core/sched.c */
+	uint32_t id;		     /* in its VM, from 0; also its APIC ID */
 	enum vcpu_activity activity; /* other cores may read */
 
 	struct vcpu_state st;
-	uint32_t st_valid;    /* groups of st that equal the hardware's; the back end clears it at each exit */
+	uint32_t st_valid; /* groups of st that equal the hardware's; the back end clears it at each
+			      exit */
 	bool nmi_pending;
-	struct hv_event pending;    /* an exception, or an event to deliver again, before the next instruction */
+	struct hv_event pending; /* an exception, or an event to deliver again, before the next
+				    instruction */
 	uint32_t exception_intercepts;
 	uint64_t tsc_offset, tsc_adjust;
 	uint64_t xcr0, xss;
-	bool osxsave, ospke;  /* the guest's CR4.OSXSAVE and CR4.PKE, for CPUID */
-	void *fpu;            /* XSAVE area while V is off its core */
+	bool osxsave, ospke; /* the guest's CR4.OSXSAVE and CR4.PKE, for CPUID */
+	void *fpu;	     /* XSAVE area while V is off its core */
 
 	/* Local APIC (core/lapic.c). */
-	uint8_t *apic_page;   /* 4 KiB; layout of SDM vol. 3A table 11-1 */
-	uint64_t apic_base;   /* IA32_APIC_BASE */
+	uint8_t *apic_page; /* 4 KiB; layout of SDM vol. 3A table 11-1 */
+	uint64_t apic_base; /* IA32_APIC_BASE */
 	enum apic_mode apic_mode;
-	bool vid;             /* the processor delivers from apic_page by itself */
-	uint64_t posted[4];   /* any core: vectors to be moved to IRR */
+	bool vid;		  /* the processor delivers from apic_page by itself */
+	uint64_t posted[4];	  /* any core: vectors to be moved to IRR */
 	uint64_t posted_level[4]; /* any core: which of them are level-triggered */
-	uint8_t sipi_vector;  /* any core, before REQ_SIPI */
-	uint64_t tsc_deadline;   /* IA32_TSC_DEADLINE, guest's TSC; 0: not armed */
-	uint64_t timer_deadline; /* host TSC at which the APIC timer fires next; 0: not armed */
-	uint64_t timer_period;   /* in host TSC; 0: one shot */
-	uint64_t timer_start;    /* host TSC at which the current count began */
-	uint8_t timer_mode, timer_shift; /* in force: LVT timer mode (bits 18:17), log2 of the divider */
-	uint32_t apic_errors;    /* any core: ESR bits since ESR was last written */
+	uint8_t sipi_vector;	  /* any core, before REQ_SIPI */
+	uint64_t tsc_deadline;	  /* IA32_TSC_DEADLINE, guest's TSC; 0: not armed */
+	uint64_t timer_deadline;  /* host TSC at which the APIC timer fires next; 0: not armed */
+	uint64_t timer_period;	  /* in host TSC; 0: one shot */
+	uint64_t timer_start;	  /* host TSC at which the current count began */
+	uint8_t timer_mode,
+		timer_shift;  /* in force: LVT timer mode (bits 18:17), log2 of the divider */
+	uint32_t apic_errors; /* any core: ESR bits since ESR was last written */
 
 	/* kvmclock (core/pvclock.c). */
-	uint64_t pvclock_gpa;    /* MSR value, bit 0: enabled */
+	uint64_t pvclock_gpa; /* MSR value, bit 0: enabled */
 	uint32_t pvclock_version;
 
 	/* MSRs that no hardware state holds (core/msr.c). */
 	uint64_t mtrr_def, mtrr_fixed[11], mtrr_var[16], misc_enable, spec_ctrl, mcg_status;
 
 	uint64_t exits[EXIT_COUNT];
-	uint64_t slice_end;      /* host TSC */
+	uint64_t slice_end; /* host TSC */
 };
 
 struct vm_ram {
@@ -141,11 +147,13 @@ struct bus_region; /* core/bus.h */
 
 struct bus_region_slot {
 	uint64_t base, size;
-	void (*handler)(void *dev, struct vcpu *v, uint64_t offset, bool write, uint8_t size, uint64_t *value);
+	void (*handler)(void *dev, struct vcpu *v, uint64_t offset, bool write, uint8_t size,
+			uint64_t *value);
 	void *dev;
 };
 
-/* Interrupt controllers that take the platform's lines (I/O APIC; later the 8259 pair). Called with dev_lock held. */
+/* Interrupt controllers that take the platform's lines (I/O APIC; later the 8259 pair). Called with
+ * dev_lock held. */
 struct irq_sink {
 	void (*set_line)(void *dev, unsigned int gsi, bool level);
 	void (*eoi)(void *dev, uint8_t vector); /* broadcast of a level-triggered vector's end */
@@ -156,11 +164,12 @@ enum vm_state { VM_OFF, VM_RUNNING, VM_ENDING, VM_ENDED };
 enum vm_end { VM_END_NONE, VM_END_SHUTDOWN, VM_END_REBOOT, VM_END_CRASH };
 enum vm_policy { VM_POLICY_RESTART, VM_POLICY_STOP };
 
-/* What the composition root (boot/) gives a VM. Called on the core of vCPU 0 with no vCPU of the VM running. */
+/* What the composition root (boot/) gives a VM. Called on the core of vCPU 0 with no vCPU of the VM
+ * running. */
 struct vm_hooks {
 	/*
-	 * Zeroed memory -> loaded guest: writes the image and tables into guest memory and vCPU 0's entry state into
-	 * v->st and v->gpr. 0 or negative errno with the reason in WHY.
+	 * Zeroed memory -> loaded guest: writes the image and tables into guest memory and vCPU 0's
+	 * entry state into v->st and v->gpr. 0 or negative errno with the reason in WHY.
 	 */
 	int (*load)(struct vm *vm, struct strbuf *why);
 	/* Every device of the VM into its state after power-up. */
@@ -172,43 +181,44 @@ struct vm {
 	unsigned int index;
 	unsigned int vcpu_count;
 	struct vcpu *vcpu[VM_MAX_VCPUS];
-	uint64_t memory;              /* bytes of guest RAM */
+	uint64_t memory;	       /* bytes of guest RAM */
 	struct vm_ram ram[VM_MAX_RAM]; /* ascending by gpa; each contiguous in host memory */
 	unsigned int ram_count;
-	struct pt npt;                /* EPT or NPT */
-	struct pt host;               /* page tables while this VM's exits are handled: Socle and this VM, no other */
-	void *hv;                     /* the back end's own part */
+	struct pt npt;	/* EPT or NPT */
+	struct pt host; /* page tables while this VM's exits are handled: Socle and this VM, no
+			   other */
+	void *hv;	/* the back end's own part */
 	const struct vm_hooks *hooks;
-	void *platform;               /* boot/'s: devices and guest image */
+	void *platform; /* boot/'s: devices and guest image */
 	enum vm_policy on_reboot, on_crash;
 	bool autostart;
 
-	struct spinlock dev_lock;     /* guards the devices' state and the bus while the VM runs */
+	struct spinlock dev_lock; /* guards the devices' state and the bus while the VM runs */
 	struct bus_region_slot pio[VM_MAX_PIO], mmio[VM_MAX_MMIO];
 	unsigned int pio_count, mmio_count;
 	struct irq_sink sink[2];
 	unsigned int sink_count;
 
-	struct cpuid_table *cpuid;    /* core/cpuid.c */
-	struct console *console;      /* core/console.c; NULL: none */
-	uint64_t wall_clock_ns;       /* time of day since 1970 at host TSC 0 */
-	uint64_t tsc_base;            /* host TSC at which the guest's TSC was 0 */
+	struct cpuid_table *cpuid;	/* core/cpuid.c */
+	struct console *console;	/* core/console.c; NULL: none */
+	uint64_t wall_clock_ns;		/* time of day since 1970 at host TSC 0 */
+	uint64_t tsc_base;		/* host TSC at which the guest's TSC was 0 */
 	uint64_t unknown_msr_logged[4]; /* a small hash set, so that each is logged once */
 
-	uint32_t state;               /* enum vm_state; any core, atomic */
-	uint32_t end;                 /* enum vm_end; any core, the first one wins */
+	uint32_t state; /* enum vm_state; any core, atomic */
+	uint32_t end;	/* enum vm_end; any core, the first one wins */
 	char end_why[160];
-	uint32_t running_vcpus;       /* any core: not yet parked */
-	uint32_t crashes;             /* restarts after crashes in a row */
-	uint64_t start_at;            /* host TSC before which REQ_START waits */
+	uint32_t running_vcpus; /* any core: not yet parked */
+	uint32_t crashes;	/* restarts after crashes in a row */
+	uint64_t start_at;	/* host TSC before which REQ_START waits */
 };
 
 /* Sets REQ bits of V and gets it out of the guest, or its core out of idling. From any core. */
 void vcpu_request(struct vcpu *v, uint32_t req);
 
 /*
- * Queues an exception for V (own core). An exception while another is queued becomes #DF or a triple fault as SDM
- * vol. 3A table 6-5 says.
+ * Queues an exception for V (own core). An exception while another is queued becomes #DF or a
+ * triple fault as SDM vol. 3A table 6-5 says.
  */
 void vcpu_exception(struct vcpu *v, uint8_t vector, bool has_error, uint32_t error);
 void vcpu_page_fault(struct vcpu *v, uint64_t address, uint32_t error);
@@ -222,8 +232,9 @@ static inline void vcpu_ud(struct vcpu *v)
 }
 
 /*
- * Ends VM's run: devices call this on power-off and reset requests, core/ on crashes. From any core, first one wins;
- * returns at once, the vCPUs stop at their next request check. WHY is printed for a crash.
+ * Ends VM's run: devices call this on power-off and reset requests, core/ on crashes. From any
+ * core, first one wins; returns at once, the vCPUs stop at their next request check. WHY is printed
+ * for a crash.
  */
 void vm_end(struct vm *vm, enum vm_end end, const char *why);
 

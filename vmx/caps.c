@@ -9,7 +9,7 @@
 struct vmx_controls vmx_controls;
 
 #define BASIC_TRUE_CONTROLS BIT(55)
-#define BASIC_ADDRESS_32 BIT(48)
+#define BASIC_ADDRESS_32    BIT(48)
 
 bool vmx_present(void)
 {
@@ -27,13 +27,13 @@ void vmx_probe(struct hv_caps *caps)
 	raw[RAW_FEATURE_CONTROL] = rdmsr(MSR_IA32_FEATURE_CONTROL);
 	raw[RAW_BASIC] = rdmsr(MSR_IA32_VMX_BASIC);
 	true_controls = raw[RAW_BASIC] & BASIC_TRUE_CONTROLS;
-	raw[RAW_PIN] = rdmsr(true_controls ? MSR_IA32_VMX_TRUE_PINBASED_CTLS :
-					     MSR_IA32_VMX_PINBASED_CTLS);
-	raw[RAW_PROC] = rdmsr(true_controls ? MSR_IA32_VMX_TRUE_PROCBASED_CTLS :
-					      MSR_IA32_VMX_PROCBASED_CTLS);
+	raw[RAW_PIN] =
+		rdmsr(true_controls ? MSR_IA32_VMX_TRUE_PINBASED_CTLS : MSR_IA32_VMX_PINBASED_CTLS);
+	raw[RAW_PROC] = rdmsr(true_controls ? MSR_IA32_VMX_TRUE_PROCBASED_CTLS
+					    : MSR_IA32_VMX_PROCBASED_CTLS);
 	raw[RAW_EXIT] = rdmsr(true_controls ? MSR_IA32_VMX_TRUE_EXIT_CTLS : MSR_IA32_VMX_EXIT_CTLS);
-	raw[RAW_ENTRY] = rdmsr(true_controls ? MSR_IA32_VMX_TRUE_ENTRY_CTLS :
-					       MSR_IA32_VMX_ENTRY_CTLS);
+	raw[RAW_ENTRY] =
+		rdmsr(true_controls ? MSR_IA32_VMX_TRUE_ENTRY_CTLS : MSR_IA32_VMX_ENTRY_CTLS);
 	raw[RAW_MISC] = rdmsr(MSR_IA32_VMX_MISC);
 	raw[RAW_CR0_FIXED0] = rdmsr(MSR_IA32_VMX_CR0_FIXED0);
 	raw[RAW_CR0_FIXED1] = rdmsr(MSR_IA32_VMX_CR0_FIXED1);
@@ -46,7 +46,8 @@ void vmx_probe(struct hv_caps *caps)
 		raw[RAW_EPT_VPID] = rdmsr(MSR_IA32_VMX_EPT_VPID_CAP);
 }
 
-/* REQUIRED: without it Socle does not start. OPTIONAL: on where it is there. ALLOWED: must be possible, starts off. */
+/* REQUIRED: without it Socle does not start. OPTIONAL: on where it is there. ALLOWED: must be
+ * possible, starts off. */
 enum need { REQUIRED, OPTIONAL, ALLOWED };
 
 struct control {
@@ -159,11 +160,12 @@ static bool check_enabled(uint64_t fc, struct strbuf *missing)
 {
 	if (!(fc & FEATURE_CONTROL_LOCK) || fc & FEATURE_CONTROL_VMX_OUTSIDE_SMX)
 		return true;
-	sb_printf(missing,
-		  "VT-x is switched off and locked by the firmware (IA32_FEATURE_CONTROL is %llx)%s: "
-		  "turn on 'Intel Virtualization Technology' or 'VMX' in firmware setup\n",
-		  (unsigned long long)fc,
-		  fc & FEATURE_CONTROL_VMX_IN_SMX ? ", allowed inside SMX alone" : "");
+	sb_printf(
+		missing,
+		"VT-x is switched off and locked by the firmware (IA32_FEATURE_CONTROL is %llx)%s: "
+		"turn on 'Intel Virtualization Technology' or 'VMX' in firmware setup\n",
+		(unsigned long long)fc,
+		fc & FEATURE_CONTROL_VMX_IN_SMX ? ", allowed inside SMX alone" : "");
 	return false;
 }
 
@@ -180,17 +182,19 @@ static bool check_ept(uint64_t cap, struct strbuf *missing)
 	return ok;
 }
 
-/* Family 6 models that never had it: the Atoms (INTEL-SA-00210). Newer processors say so themselves. */
+/* Family 6 models that never had it: the Atoms (INTEL-SA-00210). Newer processors say so
+ * themselves. */
 static const uint8_t no_multihit_models[] = {
-	0x1c, 0x26, 0x27, 0x35, 0x36,             /* Bonnell, Saltwell */
+	0x1c, 0x26, 0x27, 0x35, 0x36,		  /* Bonnell, Saltwell */
 	0x37, 0x4a, 0x4c, 0x4d, 0x5a, 0x5d, 0x75, /* Silvermont, Airmont */
-	0x5c, 0x5f, 0x7a,                         /* Goldmont */
-	0x86, 0x96, 0x9c,                         /* Tremont */
+	0x5c, 0x5f, 0x7a,			  /* Goldmont */
+	0x86, 0x96, 0x9c,			  /* Tremont */
 };
 
 /*
- * Has the processor the flaw that a guest can stop the machine with, by changing the size of a page it executes from? Then
- * executable EPT mappings are 4 KiB, so that there is no other size to change to.
+ * Has the processor the flaw that a guest can stop the machine with, by changing the size of a page
+ * it executes from? Then executable EPT mappings are 4 KiB, so that there is no other size to
+ * change to.
  */
 static bool has_itlb_multihit(const uint64_t *raw)
 {

@@ -8,8 +8,8 @@
 #include "lib/log.h"
 #include "vmx/internal.h"
 
-
-/* Unlocked, as after reset where firmware does not care: switch VT-x on and lock it, as preflight promised. */
+/* Unlocked, as after reset where firmware does not care: switch VT-x on and lock it, as preflight
+ * promised. */
 static int enable(void)
 {
 	uint64_t fc = rdmsr(MSR_IA32_FEATURE_CONTROL);
@@ -44,7 +44,8 @@ int vmx_cpu_on(struct pcpu *cpu)
 		return -EIO;
 	}
 	cpu->hv_private = region;
-	/* Whatever ran here before (a hypervisor started by an earlier boot) may have left translations. */
+	/* Whatever ran here before (a hypervisor started by an earlier boot) may have left
+	 * translations. */
 	invept(2, 0);
 	invvpid(2, 0);
 	return 0;

@@ -6,9 +6,9 @@
 
 /* What an exit needs besides its reason. */
 enum detail {
-	PLAIN,      /* nothing */
-	INSN,       /* the instruction's length: it will be skipped */
-	VECTORING   /* may have come in the middle of an event's delivery */
+	PLAIN,	  /* nothing */
+	INSN,	  /* the instruction's length: it will be skipped */
+	VECTORING /* may have come in the middle of an event's delivery */
 };
 
 typedef void decoder(struct vcpu *v, struct hv_exit *x, uint64_t qual);
@@ -21,7 +21,8 @@ static void decode_event(struct hv_event *ev, uint64_t info, enum vmcs_field err
 	ev->has_error = info & INTR_INFO_ERROR;
 	ev->error = ev->has_error ? (uint32_t)vmread(error) : 0;
 	ev->insn_len = 0;
-	if (ev->type == EVENT_SOFT_INTR || ev->type == EVENT_SOFT_EXC || ev->type == EVENT_PRIV_SOFT_EXC)
+	if (ev->type == EVENT_SOFT_INTR || ev->type == EVENT_SOFT_EXC ||
+	    ev->type == EVENT_PRIV_SOFT_EXC)
 		ev->insn_len = (uint8_t)vmread(VMCS_EXIT_INSN_LEN);
 }
 
@@ -53,7 +54,8 @@ static bool is_vmmcall(struct vcpu *v)
 {
 	uint8_t bytes[INSN_MAX];
 
-	return exit_fetch(v, bytes) >= 3 && bytes[0] == 0x0f && bytes[1] == 0x01 && bytes[2] == 0xd9;
+	return exit_fetch(v, bytes) >= 3 && bytes[0] == 0x0f && bytes[1] == 0x01 &&
+	       bytes[2] == 0xd9;
 }
 
 static void decode_exception(struct vcpu *v, struct hv_exit *x, uint64_t qual)

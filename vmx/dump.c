@@ -67,8 +67,8 @@ static const char *const error_names[] = {
 
 const char *vmx_error_name(uint32_t number)
 {
-	return number < ARRAY_SIZE(error_names) && error_names[number] ? error_names[number] :
-									"an unknown error";
+	return number < ARRAY_SIZE(error_names) && error_names[number] ? error_names[number]
+								       : "an unknown error";
 }
 
 /* Without vmread(): a failing one would come back here. */
@@ -76,7 +76,10 @@ static uint32_t read_insn_error(void)
 {
 	uint64_t value = 0;
 
-	__asm__ volatile("vmread %1, %0" : "=r"(value) : "r"((uint64_t)VMCS_INSN_ERROR) : "cc", "memory");
+	__asm__ volatile("vmread %1, %0"
+			 : "=r"(value)
+			 : "r"((uint64_t)VMCS_INSN_ERROR)
+			 : "cc", "memory");
 	return (uint32_t)value;
 }
 
@@ -144,8 +147,8 @@ const char *vmx_reason_name(uint32_t reason)
 {
 	uint32_t n = reason & VMX_REASON_BASIC;
 
-	return n < VMX_REASON_COUNT && reason_names[n] ? reason_names[n] :
-							 "a VMX instruction or an unknown reason";
+	return n < VMX_REASON_COUNT && reason_names[n] ? reason_names[n]
+						       : "a VMX instruction or an unknown reason";
 }
 
 struct bit_name {
@@ -154,31 +157,51 @@ struct bit_name {
 };
 
 static const struct bit_name pin_bits[] = {
-	{0, "external-interrupt"}, {3, "NMI"}, {5, "virtual-NMIs"}, {6, "preemption-timer"},
+	{0, "external-interrupt"},
+	{3, "NMI"},
+	{5, "virtual-NMIs"},
+	{6, "preemption-timer"},
 };
 static const struct bit_name proc_bits[] = {
-	{2, "interrupt-window"}, {3, "TSC-offset"},   {7, "HLT"},	  {9, "INVLPG"},
-	{10, "MWAIT"},		 {11, "RDPMC"},	      {12, "RDTSC"},	  {15, "CR3-load"},
-	{16, "CR3-store"},	 {19, "CR8-load"},    {20, "CR8-store"},  {21, "TPR-shadow"},
-	{22, "NMI-window"},	 {23, "MOV-DR"},      {24, "all-I/O"},	  {25, "I/O-bitmaps"},
-	{27, "monitor-trap"},	 {28, "MSR-bitmaps"}, {29, "MONITOR"},	  {30, "PAUSE"},
+	{2, "interrupt-window"}, {3, "TSC-offset"},   {7, "HLT"},	 {9, "INVLPG"},
+	{10, "MWAIT"},		 {11, "RDPMC"},	      {12, "RDTSC"},	 {15, "CR3-load"},
+	{16, "CR3-store"},	 {19, "CR8-load"},    {20, "CR8-store"}, {21, "TPR-shadow"},
+	{22, "NMI-window"},	 {23, "MOV-DR"},      {24, "all-I/O"},	 {25, "I/O-bitmaps"},
+	{27, "monitor-trap"},	 {28, "MSR-bitmaps"}, {29, "MONITOR"},	 {30, "PAUSE"},
 	{31, "secondary"},
 };
 static const struct bit_name proc2_bits[] = {
-	{0, "APIC-accesses"}, {1, "EPT"},	{2, "descriptor-tables"},  {3, "RDTSCP"},
-	{4, "x2APIC"},	      {5, "VPID"},	{6, "WBINVD"},		   {7, "unrestricted"},
-	{8, "APIC-registers"}, {9, "virtual-interrupts"}, {10, "PAUSE-loop"}, {12, "INVPCID"},
-	{20, "XSAVES"},	      {25, "TSC-scaling"},
+	{0, "APIC-accesses"},
+	{1, "EPT"},
+	{2, "descriptor-tables"},
+	{3, "RDTSCP"},
+	{4, "x2APIC"},
+	{5, "VPID"},
+	{6, "WBINVD"},
+	{7, "unrestricted"},
+	{8, "APIC-registers"},
+	{9, "virtual-interrupts"},
+	{10, "PAUSE-loop"},
+	{12, "INVPCID"},
+	{20, "XSAVES"},
+	{25, "TSC-scaling"},
 };
 static const struct bit_name exit_bits[] = {
-	{2, "save-debug"}, {9, "64-bit-host"}, {15, "acknowledge-interrupt"}, {18, "save-PAT"},
-	{19, "load-PAT"},  {20, "save-EFER"},  {21, "load-EFER"},	      {22, "save-timer"},
+	{2, "save-debug"}, {9, "64-bit-host"}, {15, "acknowledge-interrupt"},
+	{18, "save-PAT"},  {19, "load-PAT"},   {20, "save-EFER"},
+	{21, "load-EFER"}, {22, "save-timer"},
 };
 static const struct bit_name entry_bits[] = {
-	{2, "load-debug"}, {9, "IA-32e-guest"}, {14, "load-PAT"}, {15, "load-EFER"},
+	{2, "load-debug"},
+	{9, "IA-32e-guest"},
+	{14, "load-PAT"},
+	{15, "load-EFER"},
 };
 static const struct bit_name shadow_bits[] = {
-	{0, "STI"}, {1, "MOV-SS"}, {2, "SMI"}, {3, "NMI"},
+	{0, "STI"},
+	{1, "MOV-SS"},
+	{2, "SMI"},
+	{3, "NMI"},
 };
 
 static const struct {
@@ -252,7 +275,8 @@ void vmx_dump(struct vcpu *v, struct strbuf *out)
 	vmx_get_state(v, ST_RIP);
 	sb_printf(out, "  exit reason %x: %s\n", reason, vmx_reason_name(reason));
 	if (error)
-		sb_printf(out, "  last VM-instruction error %u: %s\n", error, vmx_error_name(error));
+		sb_printf(out, "  last VM-instruction error %u: %s\n", error,
+			  vmx_error_name(error));
 	dump_gprs(v, out);
 	dump_fields(out, "guest state", guest_fields, ARRAY_SIZE(guest_fields));
 	dump_fields(out, "exit information", exit_fields, ARRAY_SIZE(exit_fields));

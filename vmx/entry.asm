@@ -1,7 +1,8 @@
 ; One entry into the guest and the exit from it (SDM vol. 3C chapters 27 and 28).
 ;
-; An exit loads RSP from HOST_RSP and RIP from HOST_RIP; all general registers but RSP are still the guest's. A failed
-; VMLAUNCH or VMRESUME goes on behind it, with the guest's registers loaded and the host's stack.
+; An exit loads RSP from HOST_RSP and RIP from HOST_RIP; all general registers but RSP are still the
+; guest's. A failed VMLAUNCH or VMRESUME goes on behind it, with the guest's registers loaded and
+; the host's stack.
 
 bits 64
 default rel

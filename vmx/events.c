@@ -1,4 +1,5 @@
-/* Events into the guest (SDM vol. 3C 27.6), and the local APIC's registers with the processor's help (chapter 30). */
+/* Events into the guest (SDM vol. 3C 27.6), and the local APIC's registers with the processor's
+ * help (chapter 30). */
 #include "arch/x86/cpu.h"
 #include "arch/x86/msr.h"
 #include "core/lapic.h"
@@ -7,7 +8,8 @@
 bool vmx_can_inject(struct vcpu *v, uint8_t type)
 {
 	vmx_get_state(v, ST_RIP | ST_INTR);
-	/* The processor may hold an NMI back in an STI shadow as well (table 25-3): it costs nothing to wait. */
+	/* The processor may hold an NMI back in an STI shadow as well (table 25-3): it costs
+	 * nothing to wait. */
 	if (v->st.interruptibility & (INTR_STI | INTR_MOV_SS))
 		return false;
 	if (type == EVENT_NMI)
@@ -23,9 +25,11 @@ void vmx_inject(struct vcpu *v, const struct hv_event *ev)
 		info |= INTR_INFO_ERROR;
 		vmwrite(VMCS_ENTRY_EXCEPTION_ERROR, ev->error);
 	}
-	if (ev->type == EVENT_SOFT_INTR || ev->type == EVENT_SOFT_EXC || ev->type == EVENT_PRIV_SOFT_EXC)
+	if (ev->type == EVENT_SOFT_INTR || ev->type == EVENT_SOFT_EXC ||
+	    ev->type == EVENT_PRIV_SOFT_EXC)
 		vmwrite(VMCS_ENTRY_INSN_LEN, ev->insn_len);
-	/* One that is delivered again has set the blocking already, which the entry would refuse (27.3.1.5). */
+	/* One that is delivered again has set the blocking already, which the entry would refuse
+	 * (27.3.1.5). */
 	if (ev->type == EVENT_NMI) {
 		vmx_get_state(v, ST_INTR);
 		v->st.interruptibility &= ~INTR_NMI_BLOCKED;
@@ -42,15 +46,21 @@ void vmx_want_window(struct vcpu *v, bool intr, bool nmi)
 }
 
 /*
- * x2APIC registers that the processor may serve from the page. Not in the list, and so trapped: the current count, which
- * is made when it is read, and the ICR, which is one register here and two in the page (30.5).
+ * x2APIC registers that the processor may serve from the page. Not in the list, and so trapped: the
+ * current count, which is made when it is read, and the ICR, which is one register here and two in
+ * the page (30.5).
  */
 static const struct {
 	uint16_t first, last;
 } x2apic_reads[] = {
-	{APIC_ID, APIC_VERSION}, {APIC_TPR, APIC_TPR},	       {APIC_PPR, APIC_PPR},
-	{APIC_LDR, APIC_LDR},	 {APIC_SVR, APIC_IRR + 0x70},  {APIC_ESR, APIC_ESR},
-	{APIC_LVT_TIMER, APIC_LVT_ERROR}, {APIC_TIMER_INITIAL, APIC_TIMER_INITIAL},
+	{APIC_ID, APIC_VERSION},
+	{APIC_TPR, APIC_TPR},
+	{APIC_PPR, APIC_PPR},
+	{APIC_LDR, APIC_LDR},
+	{APIC_SVR, APIC_IRR + 0x70},
+	{APIC_ESR, APIC_ESR},
+	{APIC_LVT_TIMER, APIC_LVT_ERROR},
+	{APIC_TIMER_INITIAL, APIC_TIMER_INITIAL},
 	{APIC_TIMER_DIVIDE, APIC_TIMER_DIVIDE},
 };
 
@@ -67,16 +77,16 @@ static void trap_x2apic_msrs(struct vcpu *v, bool all)
 		for (uint32_t reg = x2apic_reads[i].first; reg <= x2apic_reads[i].last; reg += 0x10)
 			vmx_msr_trap(v, MSR_IA32_X2APIC(reg), false, true);
 	for (size_t i = 0; i < ARRAY_SIZE(x2apic_writes); i++)
-		vmx_msr_trap(v, MSR_IA32_X2APIC(x2apic_writes[i]),
-			     x2apic_writes[i] != APIC_TPR, false);
+		vmx_msr_trap(v, MSR_IA32_X2APIC(x2apic_writes[i]), x2apic_writes[i] != APIC_TPR,
+			     false);
 }
 
 void vmx_apic_mode(struct vcpu *v, enum apic_mode mode)
 {
 	const struct vmx_controls *c = &vmx_controls;
 	bool x = mode == APIC_XAPIC && c->apicv, x2 = mode == APIC_X2APIC && c->apicv_x2;
-	uint32_t on = (x || x2 ? PROC2_APIC_REGISTERS | PROC2_VID : 0) | (x ? PROC2_APIC_ACCESS : 0) |
-		      (x2 ? PROC2_X2APIC : 0);
+	uint32_t on = (x || x2 ? PROC2_APIC_REGISTERS | PROC2_VID : 0) |
+		      (x ? PROC2_APIC_ACCESS : 0) | (x2 ? PROC2_X2APIC : 0);
 	const uint32_t all = PROC2_APIC_REGISTERS | PROC2_VID | PROC2_APIC_ACCESS | PROC2_X2APIC;
 
 	v->vid = x || x2;
@@ -88,7 +98,8 @@ void vmx_apic_mode(struct vcpu *v, enum apic_mode mode)
 	vmx_irq_sync(v);
 }
 
-/* Index of the highest bit set in eight registers of 32 vectors, 16 bytes apart; 0: none (vectors below 16 are not). */
+/* Index of the highest bit set in eight registers of 32 vectors, 16 bytes apart; 0: none (vectors
+ * below 16 are not). */
 static uint32_t highest(const uint8_t *regs)
 {
 	for (int i = 7; i >= 0; i--) {
@@ -116,7 +127,8 @@ void vmx_eoi_exits(struct vcpu *v, const uint64_t vectors[4])
 	vmwrite(VMCS_EOI_EXIT_BITMAP3, vectors[3]);
 }
 
-/* The field must not be above TPR's class where interrupts are not delivered virtually (27.2.1.1). */
+/* The field must not be above TPR's class where interrupts are not delivered virtually (27.2.1.1).
+ */
 void vmx_set_tpr_threshold(struct vcpu *v, uint8_t cls)
 {
 	vmwrite(VMCS_TPR_THRESHOLD, MIN(cls, (uint8_t)(lapic_tpr(v) >> 4)));

@@ -1,6 +1,7 @@
 /*
- * The VMX instructions (SDM vol. 3C chapter 31). VMREAD and VMWRITE cannot fail on a field that the processor has and a
- * VMCS that is current; where one does, the field, the error number and the caller are printed and Socle panics.
+ * The VMX instructions (SDM vol. 3C chapter 31). VMREAD and VMWRITE cannot fail on a field that the
+ * processor has and a VMCS that is current; where one does, the field, the error number and the
+ * caller are printed and Socle panics.
  */
 #ifndef VMX_INSN_H
 #define VMX_INSN_H
@@ -45,16 +46,16 @@ static inline void vmwrite(enum vmcs_field field, uint64_t value)
 		vmx_access_failed("VMWRITE", field, value, __builtin_return_address(0));
 }
 
-#define DEFINE_VM_POINTER_INSN(name)                                                              \
-	static inline enum vm_result name(uint64_t pa)                                            \
-	{                                                                                         \
-		bool carry, zero;                                                                 \
-                                                                                                  \
-		__asm__ volatile(#name " %[pa]"                                                   \
-				 : "=@ccc"(carry), "=@ccz"(zero)                                  \
-				 : [pa] "m"(pa)                                                   \
-				 : "memory");                                                     \
-		return carry ? VM_FAIL_INVALID : zero ? VM_FAIL_VALID : VM_SUCCEED;               \
+#define DEFINE_VM_POINTER_INSN(name)                                                \
+	static inline enum vm_result name(uint64_t pa)                              \
+	{                                                                           \
+		bool carry, zero;                                                   \
+                                                                                    \
+		__asm__ volatile(#name " %[pa]"                                     \
+				 : "=@ccc"(carry), "=@ccz"(zero)                    \
+				 : [pa] "m"(pa)                                     \
+				 : "memory");                                       \
+		return carry ? VM_FAIL_INVALID : zero ? VM_FAIL_VALID : VM_SUCCEED; \
 	}
 
 DEFINE_VM_POINTER_INSN(vmxon)

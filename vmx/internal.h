@@ -11,18 +11,31 @@
 
 /* Index in hv_caps.raw[]. */
 enum vmx_raw {
-	RAW_FEATURE_CONTROL, RAW_BASIC, RAW_PIN, RAW_PROC, RAW_PROC2, RAW_EXIT, RAW_ENTRY, RAW_MISC, RAW_EPT_VPID,
-	RAW_CR0_FIXED0, RAW_CR0_FIXED1, RAW_CR4_FIXED0, RAW_CR4_FIXED1,
-	RAW_CPUID_1_EAX, RAW_ARCH_CAPABILITIES, RAW_COUNT
+	RAW_FEATURE_CONTROL,
+	RAW_BASIC,
+	RAW_PIN,
+	RAW_PROC,
+	RAW_PROC2,
+	RAW_EXIT,
+	RAW_ENTRY,
+	RAW_MISC,
+	RAW_EPT_VPID,
+	RAW_CR0_FIXED0,
+	RAW_CR0_FIXED1,
+	RAW_CR4_FIXED0,
+	RAW_CR4_FIXED1,
+	RAW_CPUID_1_EAX,
+	RAW_ARCH_CAPABILITIES,
+	RAW_COUNT
 };
 
 /* What check() negotiated, the same on every core: constant from then on. */
 struct vmx_controls {
 	uint32_t pin, proc, proc2, exit, entry;
-	uint32_t revision;     /* of VMXON regions and VMCSs */
-	uint8_t timer_shift;   /* the preemption timer counts TSC >> timer_shift */
-	bool apicv;            /* APIC-register virtualization and virtual-interrupt delivery, in xAPIC mode */
-	bool apicv_x2;         /* and in x2APIC mode */
+	uint32_t revision;   /* of VMXON regions and VMCSs */
+	uint8_t timer_shift; /* the preemption timer counts TSC >> timer_shift */
+	bool apicv; /* APIC-register virtualization and virtual-interrupt delivery, in xAPIC mode */
+	bool apicv_x2; /* and in x2APIC mode */
 	uint64_t cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
 	uint8_t invept_type, invvpid_type;
 };
@@ -31,22 +44,22 @@ extern struct vmx_controls vmx_controls;
 
 /* Per VM: vm->hv. */
 struct vmx_vm {
-	uint8_t *io_bitmap;      /* two pages, A and B */
-	uint8_t *apic_access;    /* the APIC-access page; NULL without APIC virtualization */
+	uint8_t *io_bitmap;   /* two pages, A and B */
+	uint8_t *apic_access; /* the APIC-access page; NULL without APIC virtualization */
 	uint64_t eptp;
 	uint32_t ept_generation; /* any core: counts what npt_flush() asked for */
 };
 
 /* Per vCPU: v->hv. The entry stub reaches host_rsp. */
 struct vmx_vcpu {
-	uint64_t host_rsp;     /* what HOST_RSP holds */
-	void *vmcs;            /* one page */
-	uint8_t *msr_bitmap;   /* one page: 25.6.9 */
+	uint64_t host_rsp;   /* what HOST_RSP holds */
+	void *vmcs;	     /* one page */
+	uint8_t *msr_bitmap; /* one page: 25.6.9 */
 	uint16_t vpid;
-	bool launched;         /* since the last VMCLEAR: VMRESUME, not VMLAUNCH */
+	bool launched;		     /* since the last VMCLEAR: VMRESUME, not VMLAUNCH */
 	uint32_t proc, proc2, entry; /* what the control fields hold */
-	uint32_t ept_generation; /* of the translations this core may hold for it */
-	bool timer_parked;     /* the preemption timer is at its maximum: never due */
+	uint32_t ept_generation;     /* of the translations this core may hold for it */
+	bool timer_parked;	     /* the preemption timer is at its maximum: never due */
 };
 
 static inline struct vmx_vcpu *vmx_of(const struct vcpu *v)
@@ -79,7 +92,8 @@ void vmx_set_deadline(struct vcpu *v, uint64_t host_tsc);
 /* Changes bits of a control field and of its copy; writes only what differs. */
 void vmx_set_proc(struct vcpu *v, uint32_t set, uint32_t clear);
 void vmx_set_proc2(struct vcpu *v, uint32_t set, uint32_t clear);
-/* Drops this vCPU's guest-linear translations (29.4.3.1): paging bits changed under the processor. */
+/* Drops this vCPU's guest-linear translations (29.4.3.1): paging bits changed under the processor.
+ */
 void vmx_flush_linear(struct vcpu *v);
 /* Another core, or the VM's tables, changed: flushes before the next entry what may be stale. */
 void vmx_flush_stale(struct vcpu *v);

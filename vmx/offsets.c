@@ -4,7 +4,7 @@
 #include "vmx/internal.h"
 
 #define NUMBER(name, value) __asm__ volatile("\n->" #name " %0" ::"i"(value))
-#define GPR(index) NUMBER(VCPU_##index, offsetof(struct vcpu, gpr) + 8 * (index))
+#define GPR(index)	    NUMBER(VCPU_##index, offsetof(struct vcpu, gpr) + 8 * (index))
 
 void vmx_offsets(void);
 

@@ -1,6 +1,6 @@
 /*
- * The inner loop: enter, exit, the frequent reasons answered on the spot. Only what a reason needs is read from the VMCS,
- * and nothing is written back that has not changed.
+ * The inner loop: enter, exit, the frequent reasons answered on the spot. Only what a reason needs
+ * is read from the VMCS, and nothing is written back that has not changed.
  */
 #include "arch/x86/cpu.h"
 #include "core/exits.h"
@@ -8,8 +8,8 @@
 #include "vmx/internal.h"
 
 /*
- * The preemption timer stands still while exits are handled here; after so many of them core/ sets it anew, so that it is
- * late by some microseconds at most.
+ * The preemption timer stands still while exits are handled here; after so many of them core/ sets
+ * it anew, so that it is late by some microseconds at most.
  */
 #define FAST_EXITS_MAX 64
 
@@ -19,14 +19,17 @@ void vmx_skip_insn(struct vcpu *v, unsigned int len)
 	uint64_t rip = vmread(VMCS_GUEST_RIP) + len;
 	uint32_t intr = (uint32_t)vmread(VMCS_GUEST_INTERRUPTIBILITY);
 
-	/* Outside 64-bit mode EIP wraps at 4 GiB; a segment's limit is for the processor to find. */
-	if (rip >> 32 && !(rip >> 63) && !(vmread(VMCS_GUEST_CS_ATTR) & SEG_ATTR_L) && rip - len < BIT(32))
+	/* Outside 64-bit mode EIP wraps at 4 GiB; a segment's limit is for the processor to find.
+	 */
+	if (rip >> 32 && !(rip >> 63) && !(vmread(VMCS_GUEST_CS_ATTR) & SEG_ATTR_L) &&
+	    rip - len < BIT(32))
 		rip = (uint32_t)rip;
 	vmwrite(VMCS_GUEST_RIP, rip);
 	/* An interrupt shadow ends with the instruction that it was for (25.4.2). */
 	if (intr & (INTR_STI | INTR_MOV_SS))
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, intr & ~(INTR_STI | INTR_MOV_SS));
-	/* A single step is due behind it: the processor delivers it after the next entry (27.6.3). */
+	/* A single step is due behind it: the processor delivers it after the next entry (27.6.3).
+	 */
 	if (vmread(VMCS_GUEST_RFLAGS) & RFLAGS_TF)
 		vmwrite(VMCS_GUEST_PENDING_DEBUG, DR6_BS);
 	v->st_valid &= ~(uint32_t)(ST_RIP | ST_INTR);

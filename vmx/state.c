@@ -4,20 +4,25 @@
 #include "core/gmem.h"
 #include "vmx/internal.h"
 
-/* CR0 and CR4 bits that the guest writes without an exit; the rest is the hypervisor's to see (25.6.6). */
+/* CR0 and CR4 bits that the guest writes without an exit; the rest is the hypervisor's to see
+ * (25.6.6). */
 #define CR0_GUEST_OWNED (CR0_MP | CR0_EM | CR0_TS | CR0_WP | CR0_AM)
-#define CR4_GUEST_OWNED                                                                           \
+#define CR4_GUEST_OWNED \
 	(CR4_PVI | CR4_TSD | CR4_DE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT)
 
-/* A change of one of these under the processor's feet leaves translations that no longer hold (SDM vol. 3A 4.10.4). */
+/* A change of one of these under the processor's feet leaves translations that no longer hold (SDM
+ * vol. 3A 4.10.4). */
 #define CR0_PAGING (CR0_PG | CR0_WP)
-#define CR4_PAGING (CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCIDE | CR4_SMEP | CR4_SMAP | CR4_PKE | CR4_LA57)
+#define CR4_PAGING \
+	(CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCIDE | CR4_SMEP | CR4_SMAP | CR4_PKE | CR4_LA57)
 
 static const struct {
 	enum vmcs_field selector, base, limit, attr;
 } seg_fields[SEG_COUNT] = {
-#define SEG_FIELDS(s) [SEG_##s] = {VMCS_GUEST_##s, VMCS_GUEST_##s##_BASE, VMCS_GUEST_##s##_LIMIT, VMCS_GUEST_##s##_ATTR}
-	SEG_FIELDS(ES), SEG_FIELDS(CS), SEG_FIELDS(SS),   SEG_FIELDS(DS),
+#define SEG_FIELDS(s)                                                               \
+	[SEG_##s] = {VMCS_GUEST_##s, VMCS_GUEST_##s##_BASE, VMCS_GUEST_##s##_LIMIT, \
+		     VMCS_GUEST_##s##_ATTR}
+	SEG_FIELDS(ES), SEG_FIELDS(CS), SEG_FIELDS(SS),	  SEG_FIELDS(DS),
 	SEG_FIELDS(FS), SEG_FIELDS(GS), SEG_FIELDS(LDTR), SEG_FIELDS(TR),
 };
 
@@ -69,12 +74,14 @@ static void set_crs(struct vcpu *v)
 	const struct vmx_controls *c = &vmx_controls;
 	struct vmx_vcpu *vv = vmx_of(v);
 	const struct vcpu_state *st = &v->st;
-	/* With an unrestricted guest PE and PG are free (24.8). CD would make all of guest memory uncached (29.3.7). */
+	/* With an unrestricted guest PE and PG are free (24.8). CD would make all of guest memory
+	 * uncached (29.3.7). */
 	uint64_t cr0 = (st->cr0 | (c->cr0_fixed0 & ~(CR0_PE | CR0_PG))) & ~(CR0_CD | CR0_NW);
-	/* MCE stays on: with it off a machine check while in the guest would shut the machine down. */
+	/* MCE stays on: with it off a machine check while in the guest would shut the machine down.
+	 */
 	uint64_t cr4 = st->cr4 | c->cr4_fixed0 | CR4_MCE;
-	uint32_t entry = st->efer & EFER_LMA ? vv->entry | ENTRY_IA32E :
-					       vv->entry & ~(uint32_t)ENTRY_IA32E;
+	uint32_t entry =
+		st->efer & EFER_LMA ? vv->entry | ENTRY_IA32E : vv->entry & ~(uint32_t)ENTRY_IA32E;
 	bool flush = ((vmread(VMCS_GUEST_CR0) ^ cr0) & CR0_PAGING) ||
 		     ((vmread(VMCS_GUEST_CR4) ^ cr4) & CR4_PAGING) ||
 		     ((vmread(VMCS_GUEST_EFER) ^ st->efer) & EFER_NXE);
@@ -218,7 +225,7 @@ static const struct {
 	void (*get)(struct vcpu *v);
 	void (*set)(struct vcpu *v);
 } groups[] = {
-	{ST_RIP, get_rip, set_rip}, {ST_CRS, get_crs, set_crs},    {ST_SEGS, get_segs, set_segs},
+	{ST_RIP, get_rip, set_rip}, {ST_CRS, get_crs, set_crs},	   {ST_SEGS, get_segs, set_segs},
 	{ST_DRS, get_drs, set_drs}, {ST_MSRS, get_msrs, set_msrs}, {ST_INTR, get_intr, set_intr},
 };
 

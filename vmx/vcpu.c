@@ -1,4 +1,5 @@
-/* VMs and vCPUs: their pages, the fields that stay, load and put (SDM vol. 3C chapters 25 and 32.6). */
+/* VMs and vCPUs: their pages, the fields that stay, load and put (SDM vol. 3C chapters 25
+ * and 32.6). */
 #include "arch/x86/cpu.h"
 #include "arch/x86/desc.h"
 #include "arch/x86/msr.h"
@@ -14,7 +15,7 @@ _Static_assert(sizeof(struct vmx_vm) <= PAGE_SIZE, "one page");
 
 #define IO_BITMAP_PAGES 2
 /* EPT pointer: write-back tables, four levels (25.6.11). */
-#define EPTP_WB 6u
+#define EPTP_WB	   6u
 #define EPTP_WALK4 (3u << 3)
 
 /* VPID 0 is the hypervisor's own. */
@@ -110,8 +111,8 @@ void vmx_msr_trap(struct vcpu *v, uint32_t msr, bool rd, bool wr)
 
 /* MSRs that entry and exit switch, or load() and put(): the hypervisor itself uses none of them. */
 static const uint32_t passed_msrs[] = {
-	MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP, MSR_IA32_STAR,
-	MSR_IA32_LSTAR,       MSR_IA32_CSTAR,        MSR_IA32_FMASK,        MSR_IA32_FS_BASE,
+	MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP,   MSR_IA32_SYSENTER_EIP, MSR_IA32_STAR,
+	MSR_IA32_LSTAR,	      MSR_IA32_CSTAR,	       MSR_IA32_FMASK,	      MSR_IA32_FS_BASE,
 	MSR_IA32_GS_BASE,     MSR_IA32_KERNEL_GS_BASE,
 };
 
@@ -148,8 +149,8 @@ static void write_control_fields(struct vcpu *v)
 	vmwrite(VMCS_EXIT_CONTROLS, c->exit);
 	vmwrite(VMCS_ENTRY_CONTROLS, c->entry);
 	/*
-	 * #DB and #AC can be delivered without end, #MC is the host's, and #UD may be the other vendor's hypercall.
-	 * The rest is the guest's own.
+	 * #DB and #AC can be delivered without end, #MC is the host's, and #UD may be the other
+	 * vendor's hypercall. The rest is the guest's own.
 	 */
 	vmwrite(VMCS_EXCEPTION_BITMAP,
 		BIT(EXC_DB) | BIT(EXC_UD) | BIT(EXC_AC) | BIT(EXC_MC) | v->exception_intercepts);
@@ -220,7 +221,8 @@ void vmx_load(struct vcpu *v)
 	struct vmx_vcpu *vv = vmx_of(v);
 
 	assert(vmptrld(pa(vv->vmcs)) == VM_SUCCEED);
-	/* What no entry switches; put() has read them all. Whether the VM's tables changed, the generation tells. */
+	/* What no entry switches; put() has read them all. Whether the VM's tables changed, the
+	 * generation tells. */
 	vmx_load_live(v);
 	v->st_valid = 0;
 }
@@ -231,7 +233,8 @@ void vmx_put(struct vcpu *v)
 
 	v->st_valid = 0;
 	vmx_get_state(v, ST_MSRS | ST_DRS | ST_CRS);
-	/* The processor may keep a VMCS in itself; VMCLEAR writes it out, and the next entry launches (25.11.3). */
+	/* The processor may keep a VMCS in itself; VMCLEAR writes it out, and the next entry
+	 * launches (25.11.3). */
 	assert(vmclear(pa(vv->vmcs)) == VM_SUCCEED);
 	vv->launched = false;
 	vv->host_rsp = 0;
@@ -262,7 +265,7 @@ void vmx_set_traps(struct vcpu *v, uint32_t mask)
 	static const struct {
 		uint32_t trap, control;
 	} map[] = {
-		{TRAP_HLT, PROC_HLT},     {TRAP_PAUSE, PROC_PAUSE}, {TRAP_MWAIT, PROC_MWAIT},
+		{TRAP_HLT, PROC_HLT},	{TRAP_PAUSE, PROC_PAUSE}, {TRAP_MWAIT, PROC_MWAIT},
 		{TRAP_DR, PROC_MOV_DR}, {TRAP_RDTSC, PROC_RDTSC},
 	};
 
@@ -278,8 +281,9 @@ void vmx_set_tsc_offset(struct vcpu *v, uint64_t offset)
 }
 
 /*
- * The preemption timer counts only while the guest runs, so an armed one is set anew each time the exit took core/'s time;
- * parked at its maximum it may run for seconds before it ends in an exit that means nothing.
+ * The preemption timer counts only while the guest runs, so an armed one is set anew each time the
+ * exit took core/'s time; parked at its maximum it may run for seconds before it ends in an exit
+ * that means nothing.
  */
 void vmx_set_deadline(struct vcpu *v, uint64_t host_tsc)
 {
