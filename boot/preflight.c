@@ -251,8 +251,13 @@ static void check_one(struct check *c, size_t i)
 		report_neither(c, i);
 		return;
 	}
-	if (cpu->ops->check(&cpu->caps, &sb) == 0 && cpu->ops == c->cpus[0].ops && i > 0)
-		cpu->ops->compare(first, &cpu->caps, &sb);
+	if (cpu->ops->check(&cpu->caps, &sb) == 0 && i > 0) {
+		if (cpu->ops == c->cpus[0].ops)
+			cpu->ops->compare(first, &cpu->caps, &sb);
+		else if (c->cpus[0].ops)
+			sb_printf(&sb, "is of the kind %s, and cpu 0 of %s\n", cpu->ops->name,
+				  c->cpus[0].ops->name);
+	}
 	report_lines(c, i, text);
 }
 
