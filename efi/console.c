@@ -146,6 +146,10 @@ void console_configure(const struct config_socle *config, uint64_t rsdp)
 {
 	log_set_level(config->log);
 	serial = boot_serial_init(config, rsdp);
+	if (!serial && !(config->console_count && config->consoles[0].kind == CONFIG_CONSOLE_NONE))
+		log_warn("no serial port answers at %s: once the firmware is left, nothing will be "
+			 "seen of Socle and its guests",
+			 config->console_count ? "what `console` names" : "com1");
 }
 
 void console_leave_firmware(void)
