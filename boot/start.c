@@ -114,9 +114,30 @@ static void init_clock(const struct acpi_info *acpi)
 	log_info("tsc: %llu kHz", (unsigned long long)tsc_hz() / 1000);
 }
 
+/*
+ * Where the firmware has no MP services, preflight could not ask this core: it is asked now. One
+ * that differs from the first must not run guests with controls that were negotiated there.
+ */
+static bool is_like_first(const struct pcpu *cpu)
+{
+	struct boot_cpu here = {0};
+	char text[1024];
+	struct strbuf sb;
+
+	if (handover->cpus[cpu->id].probed)
+		return true;
+	boot_probe_cpu(&here);
+	sb_init(&sb, text, sizeof(text));
+	if (here.ops == hv && hv->compare(&hv_caps, &here.caps, &sb) == 0)
+		return true;
+	log_error("cpu %u: differs from the first: %s", cpu->id,
+		  here.ops == hv ? text : "it has another processor extension, or none");
+	return false;
+}
+
 static void turn_on(struct pcpu *cpu)
 {
-	if (hv->cpu_on(cpu)) {
+	if (!is_like_first(cpu) || hv->cpu_on(cpu)) {
 		cpu->state = CPU_FAILED;
 		log_error("cpu %u: %s could not be turned on", cpu->id, hv->name);
 		return;
