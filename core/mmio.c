@@ -240,13 +240,18 @@ static void cpu_to_vcpu(const struct emul_cpu *cpu, struct vcpu *v)
 	hv->set_state(v, ST_RIP);
 }
 
-static void crash_unsupported(struct vcpu *v)
+/* A program that has been given device memory must not end the VM of its kernel: it gets #UD. */
+static void refuse_unsupported(struct vcpu *v)
 {
 	uint8_t bytes[INSN_MAX];
 	unsigned int n = exit_fetch(v, bytes);
 	char text[128];
 	struct strbuf sb;
 
+	if (SEG_ATTR_DPL(v->st.seg[SEG_SS].attr) == 3) {
+		vcpu_ud(v);
+		return;
+	}
 	sb_init(&sb, text, sizeof(text));
 	sb_puts(&sb, "an instruction on device memory that Socle cannot execute:");
 	for (unsigned int i = 0; i < n; i++)
@@ -281,7 +286,7 @@ enum act mmio_emulate(struct vcpu *v, unsigned int *len)
 		cpu_to_vcpu(&cpu, v);
 		return ACT_STAY;
 	default:
-		crash_unsupported(v);
+		refuse_unsupported(v);
 		return ACT_STAY;
 	}
 }
