@@ -26,6 +26,12 @@ MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .SECONDARY:
 
+# `make V=1` shows each command; otherwise only what is being made.
+ifeq ($(V),)
+Q := @
+say = @printf '  %-8s%s\n' $(1) $(or $(2),$@)
+endif
+
 cc-option = $(shell $(CC) -Werror $(1) -x c -c /dev/null -o /dev/null 2>/dev/null && echo $(1))
 
 WARN := -Wall -Wextra -Werror
@@ -70,19 +76,22 @@ $(B)/hv/efi/%.o: private HV_CFLAGS += $(EFI_CFLAGS)
 
 $(B)/hv/%.o: %.c Makefile | $(ASL_H)
 	@mkdir -p $(@D)
-	$(CC) $(HV_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC) $(HV_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(B)/hv/%.asm.o: %.asm Makefile $(OFFSETS_INC)
 	@mkdir -p $(@D)
-	$(NASM) $(NASMFLAGS) -MD $(@:.o=.d) -MT $@ -o $@ $<
+	$(call say,NASM)
+	$(Q)$(NASM) $(NASMFLAGS) -MD $(@:.o=.d) -MT $@ -o $@ $<
 
 # X/offsets.c holds asm statements that print "->NAME VALUE" lines into the compiler's assembly output; they become
 # `NAME equ VALUE` in build/gen/X_offsets.inc, so that no structure offset is ever typed by hand.
 define offsets_rule
 $(GEN)/$(notdir $(1:%/offsets.c=%))_offsets.inc: $(1) Makefile | $(ASL_H)
 	@mkdir -p $$(@D) $(B)/hv/$(dir $(1))
-	$(CC) $(filter-out -g,$(HV_CFLAGS)) -MMD -MP -MT $$@ -MF $(B)/hv/$(1:.c=.d) -S -o $$(@:.inc=.s) $$<
-	sed -n 's/^[[:space:]]*->\([A-Za-z_][A-Za-z0-9_]*\)[[:space:]]\+\$$$$\?\(-\?[0-9]\+\).*/\1 equ \2/p' $$(@:.inc=.s) >$$@
+	$$(call say,OFFSETS)
+	$(Q)$(CC) $(filter-out -g,$(HV_CFLAGS)) -MMD -MP -MT $$@ -MF $(B)/hv/$(1:.c=.d) -S -o $$(@:.inc=.s) $$<
+	$(Q)sed -n 's/^[[:space:]]*->\([A-Za-z_][A-Za-z0-9_]*\)[[:space:]]\+\$$$$\?\(-\?[0-9]\+\).*/\1 equ \2/p' $$(@:.inc=.s) >$$@
 	@test -s $$@ || { echo '$(1): no "->NAME VALUE" line came out' >&2; exit 1; }
 endef
 $(foreach f,$(OFFSETS_C),$(eval $(call offsets_rule,$(f))))
@@ -90,19 +99,22 @@ $(foreach f,$(OFFSETS_C),$(eval $(call offsets_rule,$(f))))
 # guest/NAME.asl becomes build/gen/NAME.h with `static const unsigned char NAME_aml[]`; its length is sizeof.
 $(GEN)/%.h: guest/%.asl Makefile
 	@mkdir -p $(@D)
-	$(IASL) -vs -va -p $(GEN)/$* $< >$(GEN)/$*.iasl.log || { cat $(GEN)/$*.iasl.log >&2; exit 1; }
-	{ echo '/* Made from $<. */'; echo 'static const unsigned char $*_aml[] = {'; \
+	$(call say,IASL)
+	$(Q)$(IASL) -vs -va -p $(GEN)/$* $< >$(GEN)/$*.iasl.log || { cat $(GEN)/$*.iasl.log >&2; exit 1; }
+	$(Q){ echo '/* Made from $<. */'; echo 'static const unsigned char $*_aml[] = {'; \
 	  od -An -v -tx1 $(GEN)/$*.aml | sed 's/ \(..\)/ 0x\1,/g'; echo '};'; } >$@
 
 $(B)/socle.so: $(HV_OBJS) efi/socle.lds
-	$(LD) -nostdlib -znocombreloc -znoexecstack -shared -Bsymbolic --no-undefined --build-id=none --hash-style=sysv \
+	$(call say,LD)
+	$(Q)$(LD) -nostdlib -znocombreloc -znoexecstack -shared -Bsymbolic --no-undefined --build-id=none --hash-style=sysv \
 		-T efi/socle.lds -o $@ /usr/lib/crt0-efi-x86_64.o $(HV_OBJS) -L/usr/lib -lgnuefi
 
 $(B)/socle.efi: $(B)/socle.so tools/pe-finish.py
-	$(OBJCOPY) -j .text -j .rodata -j .relro -j .data -j .reloc -j .dynamic -j .rela \
+	$(call say,OBJCOPY)
+	$(Q)$(OBJCOPY) -j .text -j .rodata -j .relro -j .data -j .reloc -j .dynamic -j .rela \
 		--target efi-app-x86_64 --section-alignment 4096 $< $@.tmp
-	$(PYTHON) tools/pe-finish.py $@.tmp
-	mv $@.tmp $@
+	$(Q)$(PYTHON) tools/pe-finish.py $@.tmp
+	$(Q)mv $@.tmp $@
 
 # ---- for the build machine --------------------------------------------------------------------------------------
 
@@ -112,10 +124,12 @@ CHECKER_OBJS := $(CHECKER_C:%.c=$(B)/host/%.o)
 
 $(B)/host/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(HOSTCC) $(HOST_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,HOSTCC)
+	$(Q)$(HOSTCC) $(HOST_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(B)/socle-config: $(CHECKER_OBJS)
-	$(HOSTCC) -o $@ $(CHECKER_OBJS)
+	$(call say,HOSTLD)
+	$(Q)$(HOSTCC) -o $@ $(CHECKER_OBJS)
 
 # tests/unit/test_X.c names in its first line what it is linked with: /* links: devices/pit.c core/bus.c */
 UNIT_CFLAGS := $(COMMON_CFLAGS) -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -126,12 +140,14 @@ unit_links = $(shell sed -n '1s|.*links:\(.*\)\*/.*|\1|p' tests/unit/test_$(1).c
 
 $(B)/unit/obj/%.o: %.c Makefile | $(ASL_H)
 	@mkdir -p $(@D)
-	$(HOSTCC) $(UNIT_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,HOSTCC)
+	$(Q)$(HOSTCC) $(UNIT_CFLAGS) -MMD -MP -c -o $@ $<
 
 # A file named lib*.a or -lX in the links line is passed to the linker as it is.
 define unit_rule
 $(B)/unit/test_$(1): $(B)/unit/obj/tests/unit/test_$(1).o $(patsubst %.c,$(B)/unit/obj/%.o,$(filter %.c,$(call unit_links,$(1))))
-	$(HOSTCC) $(UNIT_CFLAGS) -o $$@ $$^ $(filter -l%,$(call unit_links,$(1))) $(UNIT_LIBS)
+	$$(call say,HOSTLD)
+	$(Q)$(HOSTCC) $(UNIT_CFLAGS) -o $$@ $$^ $(filter -l%,$(call unit_links,$(1))) $(UNIT_LIBS)
 .PHONY: unit-$(1)
 unit-$(1): $(B)/unit/test_$(1)
 	$$<
@@ -144,7 +160,8 @@ units: $(UNIT_BINS)
 
 $(B)/guests/%.bin: tests/guests/%.asm Makefile
 	@mkdir -p $(@D)
-	$(NASM) -f bin -I tests/guests/ -MD $(@:.bin=.d) -MT $@ -o $@ $<
+	$(call say,NASM)
+	$(Q)$(NASM) -f bin -I tests/guests/ -MD $(@:.bin=.d) -MT $@ -o $@ $<
 
 $(B)/guest/vmlinuz $(B)/guest/initrd.gz &: tools/mkguest.sh tools/mkinitrd.py
 	tools/mkguest.sh -o $(B)/guest
@@ -153,7 +170,8 @@ $(B)/guest-generic/vmlinuz $(B)/guest-generic/initrd.gz &: tools/mkguest.sh tool
 	tools/mkguest.sh -o $(B)/guest-generic --flavour generic
 
 $(B)/socle.img: $(B)/socle.efi config/samples/sample.cfg $(B)/guest/vmlinuz $(B)/guest/initrd.gz tools/mkimg.sh
-	tools/mkimg.sh -o $@ --efi $(B)/socle.efi -c config/samples/sample.cfg $(B)/guest/vmlinuz $(B)/guest/initrd.gz
+	$(call say,IMAGE)
+	$(Q)tools/mkimg.sh -o $@ --efi $(B)/socle.efi -c config/samples/sample.cfg $(B)/guest/vmlinuz $(B)/guest/initrd.gz
 
 # ---- commands ---------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,6 @@ APIC_EOI	equ 0xb0
 APIC_SVR	equ 0xf0
 APIC_ICR	equ 0x300
 APIC_LVT_TIMER	equ 0x320
-APIC_LVT_LINT0	equ 0x350
 APIC_INIT_COUNT	equ 0x380
 APIC_CURRENT	equ 0x390
 APIC_DIVIDE	equ 0x3e0
@@ -21,9 +20,9 @@ MSR_X2_EOI	equ 0x80b
 MSR_X2_TIMER	equ 0x832
 MSR_X2_SELF	equ 0x83f
 MSR_EFER	equ 0xc0000080
+PERIOD		equ 5000000		; long enough for an emulated processor to get anything else done
 UD		equ 6
 GP		equ 13
-V_PIT		equ 0x20
 V_TIMER		equ 0x40
 V_IPI		equ 0x41
 V_SERIAL	equ 0x42
@@ -162,20 +161,8 @@ PIECE "string output"
 	rep	outsb
 	test	ecx, ecx
 DONE
-PIECE "PIC and PIT"
-	lea	rsi, [pic_setup]
-	call	port_script
-	mov	dword [r13 + APIC_SVR], 0x1ff
-	mov	dword [r13 + APIC_LVT_LINT0], 0x700	; ExtINT
-	lea	rsi, [pit_setup]
-	call	port_script
-	AWAIT	V_PIT, 2
-	mov	al, 0xff
-	out	0x21, al
-	mov	dword [r13 + APIC_LVT_LINT0], 0x10000
-	cmp	eax, eax
-DONE
 PIECE "APIC timer, one-shot"
+	mov	dword [r13 + APIC_SVR], 0x1ff
 	mov	dword [r13 + APIC_DIVIDE], 0xb	; by 1
 	mov	dword [r13 + APIC_LVT_TIMER], V_TIMER
 	mov	dword [r13 + APIC_INIT_COUNT], 100000
@@ -184,7 +171,7 @@ PIECE "APIC timer, one-shot"
 DONE
 PIECE "APIC timer, periodic"
 	mov	dword [r13 + APIC_LVT_TIMER], V_TIMER | 1 << 17
-	mov	dword [r13 + APIC_INIT_COUNT], 100000
+	mov	dword [r13 + APIC_INIT_COUNT], PERIOD
 	AWAIT	V_TIMER, 4
 	mov	dword [r13 + APIC_INIT_COUNT], 0
 	cmp	eax, eax
@@ -292,18 +279,6 @@ drain:
 	jz	drain
 	ret
 
-; Write pairs of (port, value) bytes from RSI, up to port 0.
-port_script:
-	movzx	edx, byte [rsi]
-	test	edx, edx
-	jz	.done
-	mov	al, [rsi + 1]
-	out	dx, al
-	add	rsi, 2
-	jmp	port_script
-.done:
-	ret
-
 ; 256 gates, each to a stub of 16 bytes of its own.
 make_idt:
 	lea	rdi, [idt]
@@ -337,8 +312,6 @@ interrupt:
 	mov	eax, [rsp + 24]
 	lea	rcx, [counts]
 	inc	qword [rcx + 8 * rax]
-	cmp	eax, V_PIT
-	je	.pic
 	cmp	byte [x2apic], 0
 	jne	.msr
 	mov	dword [r13 + APIC_EOI], 0
@@ -348,10 +321,6 @@ interrupt:
 	xor	edx, edx
 	mov	ecx, MSR_X2_EOI
 	wrmsr
-	jmp	.serial
-.pic:
-	mov	al, 0x20
-	out	0x20, al
 .serial:
 	mov	dx, COM1 + 2		; reading the reason takes back a transmitter interrupt
 	in	al, dx
@@ -383,10 +352,6 @@ text_failed:	db ": FAILED", 13, 10, 0
 text_end:	db "platform64: end", 13, 10, 0
 string:		db "rep outsb", 13, 10
 string_size	equ $ - string
-pic_setup:	db 0x20, 0x11, 0x21, V_PIT, 0x21, 4, 0x21, 1	; ICW1 to ICW4
-		db 0xa0, 0x11, 0xa1, V_PIT + 8, 0xa1, 2, 0xa1, 1
-		db 0xa1, 0xff, 0x21, 0xfe, 0			; only IRQ 0
-pit_setup:	db 0x43, 0x34, 0x40, 0xa9, 0x40, 0x04, 0	; channel 0, mode 2, 1 ms
 
 	align	8
 gdt:		dq 0, 0x00209b0000000000, 0x00cf93000000ffff

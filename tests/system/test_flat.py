@@ -40,7 +40,7 @@ def test_log_words(boot, accel):
 
 
 PIECES = ["cpuid", "paravirtual leaf", "undefined instruction", "unknown MSR read", "unknown MSR write", "CR4.VMXE",
-          "VMXON", "CR4 reads back", "EFER", "APIC base", "absent port", "PM timer", "string output", "PIC and PIT",
+          "VMXON", "CR4 reads back", "EFER", "APIC base", "absent port", "PM timer", "string output",
           "APIC timer, one-shot", "APIC timer, periodic", "IPI to itself", "I/O APIC and serial interrupt",
           "x2APIC mode", "x2APIC self IPI", "TSC deadline"]
 
