@@ -9,6 +9,7 @@
 #include "boot/firmware.h"
 #include "core/console.h"
 #include "core/vm.h"
+#include "devices/pc_ports.h"
 #include "guest/guest.h"
 #include "lib/err.h"
 #include "lib/string.h"
@@ -319,7 +320,49 @@ static enum config_vm_key blame(const struct boot_vm *vm, int err)
 	}
 }
 
-unsigned int boot_check_vm(const struct boot_vm *vm, boot_report *report, void *ctx)
+/* A key that gives a VM a port, which must not be another device's. */
+struct port_key {
+	enum config_vm_key key;
+	const char *name;
+	uint16_t port; /* 0: none */
+	uint32_t count;
+};
+
+static const char *owner_of(const struct port_key *k, const struct port_key *other)
+{
+	if (other->port && k->port < other->port + other->count && other->port < k->port + k->count)
+		return other->name;
+	return pc_port_owner(k->port, k->count);
+}
+
+static unsigned int check_ports(const struct config_vm *c, boot_report *report, void *ctx)
+{
+	const struct port_key none = {0}, keys[] = {
+						  {CONFIG_VM_DEBUG_EXIT, "debug_exit",
+						   c->debug_exit, DEBUG_EXIT_PORTS},
+						  {CONFIG_VM_DEBUG_CONSOLE, "debug_console",
+						   c->debug_console, 1},
+					  };
+	unsigned int errors = 0;
+	char text[200];
+	struct strbuf sb;
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		const struct port_key *k = &keys[i];
+		const char *owner = k->port ? owner_of(k, i ? &keys[i - 1] : &none) : NULL;
+
+		if (!owner)
+			continue;
+		sb_init(&sb, text, sizeof(text));
+		sb_printf(&sb, "vm %s: %s = %#x to %#x: %s has a port there", c->name, k->name,
+			  k->port, k->port + k->count - 1, owner);
+		report(ctx, &c->pos[k->key], text);
+		errors++;
+	}
+	return errors;
+}
+
+static unsigned int check_files(const struct boot_vm *vm, boot_report *report, void *ctx)
 {
 	const struct config_vm *config = vm->config;
 	struct guest_image image = {
@@ -341,6 +384,11 @@ unsigned int boot_check_vm(const struct boot_vm *vm, boot_report *report, void *
 		return 0;
 	report(ctx, &config->pos[blame(vm, err)], text);
 	return 1;
+}
+
+unsigned int boot_check_vm(const struct boot_vm *vm, boot_report *report, void *ctx)
+{
+	return check_ports(vm->config, report, ctx) + check_files(vm, report, ctx);
 }
 
 /* ---- Socle's own memory --------------------------------------------------------------------- */

@@ -148,6 +148,8 @@ static void build_vcpu(struct vm *vm, unsigned int id)
 static void build(struct vm *vm, const struct boot_vm *b, const struct mtrr *mtrr)
 {
 	const struct config_vm *c = b->config;
+	struct pc_options options = {.debug_exit = c->debug_exit,
+				     .debug_console = c->debug_console};
 	struct platform *p = alloc(sizeof(*p));
 
 	memcpy(vm->name, c->name, sizeof(vm->name));
@@ -167,7 +169,7 @@ static void build(struct vm *vm, const struct boot_vm *b, const struct mtrr *mtr
 	check(hv->vm_init(vm), "virtual machine");
 	for (unsigned int i = 0; i < c->vcpus; i++)
 		build_vcpu(vm, i);
-	check(pc_init(&p->pc, vm), "devices");
+	check(pc_init(&p->pc, vm, &options), "devices");
 }
 
 /* UTC at TSC 0, so that the time of day is this plus the TSC. */

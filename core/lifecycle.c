@@ -203,6 +203,10 @@ void lifecycle_parked(struct vcpu *v)
 		else
 			ended(vm);
 		break;
+	case VM_END_EXIT:
+		log_info("vm %s: exited %s", vm->name, vm->end_why);
+		ended(vm);
+		break;
 	default:
 		log_info("vm %s: shut down", vm->name);
 		ended(vm);

@@ -134,8 +134,16 @@ struct vcpu {
 	/* MSRs that no hardware state holds (core/msr.c). */
 	uint64_t mtrr_def, mtrr_fixed[11], mtrr_var[16], misc_enable, spec_ctrl, mcg_status;
 
-	uint64_t exits[EXIT_COUNT];
-	uint64_t slice_end; /* host TSC */
+	uint64_t exits[EXIT_COUNT]; /* other cores may read */
+
+	/* core/sched.c and core/share.c; in host TSC. */
+	uint64_t slice_end;
+	uint64_t vtime; /* time used, over the VM's weight */
+	bool waiting;	/* it wanted its core when last looked at */
+	/* Other cores may read. */
+	uint64_t ran;	     /* time on its core, in turns that have ended */
+	uint64_t turn_start; /* of the turn it has now; 0: none */
+	uint32_t asked;	     /* any core: ASK_ bits, with vcpu_ask() */
 };
 
 struct vm_ram {
@@ -160,8 +168,9 @@ struct irq_sink {
 	void *dev;
 };
 
-enum vm_state { VM_OFF, VM_RUNNING, VM_ENDING, VM_ENDED };
-enum vm_end { VM_END_NONE, VM_END_SHUTDOWN, VM_END_REBOOT, VM_END_CRASH };
+enum vm_state { VM_OFF, VM_RUNNING, VM_PAUSED, VM_ENDING, VM_ENDED };
+/* EXIT: by a status of the guest's own (debug_exit), which is the text that goes with it. */
+enum vm_end { VM_END_NONE, VM_END_SHUTDOWN, VM_END_REBOOT, VM_END_CRASH, VM_END_EXIT };
 enum vm_policy { VM_POLICY_RESTART, VM_POLICY_STOP };
 
 /* What the composition root (boot/) gives a VM. Called on the core of vCPU 0 with no vCPU of the VM
@@ -192,6 +201,8 @@ struct vm {
 	void *platform; /* boot/'s: devices and guest image */
 	enum vm_policy on_reboot, on_crash;
 	bool autostart;
+	uint32_t weight; /* against other VMs on the same core; 0 is 100 */
+	uint32_t cap;	 /* percent of one processor; 0: none */
 
 	struct spinlock dev_lock; /* guards the devices' state and the bus while the VM runs */
 	struct bus_region_slot pio[VM_MAX_PIO], mmio[VM_MAX_MMIO];
@@ -211,10 +222,19 @@ struct vm {
 	uint32_t running_vcpus; /* any core: not yet parked */
 	uint32_t crashes;	/* restarts after crashes in a row */
 	uint64_t start_at;	/* host TSC before which REQ_START waits */
+	uint64_t cleaned;	/* bytes of memory zeroed for the next life: vCPU 0's core */
+	uint32_t lives;		/* starts so far; any core may read */
+	uint64_t cap_window;	/* any core: host TSC at which the cap's current window began */
+	uint64_t cap_used;	/* any core: host TSC ticks used in it */
 };
 
 /* Sets REQ bits of V and gets it out of the guest, or its core out of idling. From any core. */
 void vcpu_request(struct vcpu *v, uint32_t req);
+
+/* vcpu->asked: what V's core does the next time V is off the guest, whatever V does then. */
+enum { ASK_DUMP = 1 };
+/* Sets ASK bits of V and gets its core to see them. From any core. */
+void vcpu_ask(struct vcpu *v, uint32_t ask);
 
 /*
  * Queues an exception for V (own core). An exception while another is queued becomes #DF or a
@@ -234,7 +254,7 @@ static inline void vcpu_ud(struct vcpu *v)
 /*
  * Ends VM's run: devices call this on power-off and reset requests, core/ on crashes. From any
  * core, first one wins; returns at once, the vCPUs stop at their next request check. WHY is printed
- * for a crash.
+ * for a crash and for an exit.
  */
 void vm_end(struct vm *vm, enum vm_end end, const char *why);
 

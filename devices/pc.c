@@ -1,6 +1,6 @@
 #include "devices/pc.h"
 
-int pc_init(struct pc *pc, struct vm *vm)
+int pc_init(struct pc *pc, struct vm *vm, const struct pc_options *options)
 {
 	int err = ioapic_init(&pc->ioapic, vm);
 
@@ -12,6 +12,8 @@ int pc_init(struct pc *pc, struct vm *vm)
 		err = reset_init(&pc->reset, vm);
 	if (!err)
 		err = rtc_init(&pc->rtc, vm);
+	if (!err)
+		err = debug_ports_init(&pc->debug, vm, options->debug_exit, options->debug_console);
 	if (!err)
 		pc_reset(pc);
 	return err;

@@ -3,6 +3,7 @@
 #define DEVICES_PC_H
 
 #include "devices/acpi_pm.h"
+#include "devices/debug_ports.h"
 #include "devices/ioapic.h"
 #include "devices/reset.h"
 #include "devices/rtc.h"
@@ -10,19 +11,26 @@
 
 struct vm;
 
+/* What a VM's section of the configuration says of its devices. */
+struct pc_options {
+	uint16_t debug_exit, debug_console; /* ports; 0: none */
+};
+
 struct pc {
 	struct ioapic ioapic;
 	struct uart16550 com1;
 	struct acpi_pm pm;
 	struct reset_ports reset;
 	struct rtc rtc;
+	struct debug_ports debug;
 };
 
 /*
  * Makes VM's devices in *PC, which the caller gives and keeps as long as the VM. At boot, VM zeroed
- * but for what the configuration says. 0, or the error of the bus or the console.
+ * but for what the configuration says. 0, or the error of the bus or the console. No bus error
+ * comes from OPTIONS that have no conflict (devices/pc_ports.h).
  */
-int pc_init(struct pc *pc, struct vm *vm);
+int pc_init(struct pc *pc, struct vm *vm, const struct pc_options *options);
 /* Every device into its state after power-up; no vCPU of the VM runs. */
 void pc_reset(struct pc *pc);
 

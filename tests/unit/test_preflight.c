@@ -1,4 +1,4 @@
-/* links: boot/preflight.c lib/strbuf.c lib/fmt.c */
+/* links: boot/preflight.c devices/pc_ports.c lib/strbuf.c lib/fmt.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -237,6 +237,31 @@ static void a_guest_s_fault_is_laid_to_its_key(void **state)
 	assert_int_equal(boot_check_vm(&vm, report, NULL), 0);
 }
 
+static void debug_ports_take_no_device_s_ports(void **state)
+{
+	struct config_vm config = {.name = "web", .cmdline = ""};
+	struct boot_vm vm = {.config = &config};
+
+	(void)state;
+	guest_verdict = 0;
+	config.pos[CONFIG_VM_DEBUG_EXIT].line = 5;
+	config.pos[CONFIG_VM_DEBUG_CONSOLE].line = 6;
+	config.debug_exit = 0xf4;
+	config.debug_console = 0xe9;
+	assert_int_equal(boot_check_vm(&vm, report, NULL), 0);
+	config.debug_exit = 0x3f5;
+	assert_int_equal(boot_check_vm(&vm, report, NULL), 1);
+	assert_string_equal(said, "vm web: debug_exit = 0x3f5 to 0x3f8: COM1 has a port there\n");
+	assert_int_equal(where.line, 5);
+	sb_reset(&out);
+	config.debug_exit = 0xf4;
+	config.debug_console = 0xf7;
+	assert_int_equal(boot_check_vm(&vm, report, NULL), 1);
+	assert_string_equal(said,
+			    "vm web: debug_console = 0xf7 to 0xf7: debug_exit has a port there\n");
+	assert_int_equal(where.line, 6);
+}
+
 /* A VM without `kind` is at fault for its kernel. */
 static void a_key_that_is_not_there_is_not_blamed(void **state)
 {
@@ -302,6 +327,7 @@ int main(void)
 		cmocka_unit_test_setup(two_back_ends_in_one_machine_are_refused, setup),
 		cmocka_unit_test_setup(processors_from_acpi_begin_with_this_one, setup),
 		cmocka_unit_test_setup(a_guest_s_fault_is_laid_to_its_key, setup),
+		cmocka_unit_test_setup(debug_ports_take_no_device_s_ports, setup),
 		cmocka_unit_test_setup(a_key_that_is_not_there_is_not_blamed, setup),
 		cmocka_unit_test_setup(the_pool_keeps_the_promise, setup),
 		cmocka_unit_test_setup(larger_guests_get_more_tables, setup),

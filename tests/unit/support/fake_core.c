@@ -80,6 +80,7 @@ void vm_end(struct vm *vm, enum vm_end end, const char *why)
 	(void)vm;
 	assert_non_null(why);
 	fake.end = end;
+	snprintf(fake.end_why, sizeof(fake.end_why), "%s", why);
 	fake.ends++;
 }
 

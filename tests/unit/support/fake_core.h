@@ -25,6 +25,7 @@ struct fake {
 	unsigned int apic_mode_calls, irq_syncs, eoi_exits_calls;
 	uint64_t eoi_exits[4];
 	enum vm_end end;
+	char end_why[32];
 	unsigned int ends;
 	bool line[FAKE_GSIS];
 	unsigned int rises[FAKE_GSIS];

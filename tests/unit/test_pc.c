@@ -1,0 +1,143 @@
+/* links: devices/pc.c devices/pc_ports.c devices/debug_ports.c devices/ioapic.c devices/uart16550.c devices/acpi_pm.c devices/reset.c devices/rtc.c core/bus.c core/clock.c lib/strbuf.c lib/fmt.c tests/unit/support/fake_core.c tests/unit/support/fake_bus.c */
+/* All devices of a VM together, and the two ports for test programs. */
+#include "tests/unit/support/fake_core.h"
+
+#include <string.h>
+
+#include "core/console.h"
+#include "core/lapic.h"
+#include "devices/pc.h"
+#include "devices/pc_ports.h"
+
+static struct vm *vm;
+static struct pc pc;
+static char printed[64];
+static size_t printed_count;
+
+bool lapic_send(struct vm *to, struct vcpu *src, const struct apic_msg *msg)
+{
+	(void)to;
+	(void)src;
+	(void)msg;
+	return true;
+}
+
+int console_attach(struct vm *to, const struct console_client *client)
+{
+	(void)to;
+	(void)client;
+	return 0;
+}
+
+bool console_put(struct vm *from, uint8_t byte)
+{
+	(void)from;
+	printed[printed_count++] = (char)byte;
+	return true;
+}
+
+void console_input_ready(struct vm *to)
+{
+	(void)to;
+}
+
+void console_reset(struct vm *of)
+{
+	(void)of;
+}
+
+static void init(const struct pc_options *options)
+{
+	vm = fake_vm_new(1);
+	memset(printed, 0, sizeof(printed));
+	printed_count = 0;
+	assert_int_equal(pc_init(&pc, vm, options), 0);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	fake_vm_free(vm);
+	return 0;
+}
+
+/* What preflight says of a port is what the bus does. */
+static void owners_are_those_on_the_bus(void **state)
+{
+	(void)state;
+	init(&(struct pc_options){0});
+	for (uint32_t port = 0; port < 0x10000; port++) {
+		bool there = false;
+
+		for (unsigned int i = 0; i < vm->pio_count; i++)
+			there |= port - vm->pio[i].base < vm->pio[i].size;
+		if (there != (pc_port_owner((uint16_t)port, 1) != NULL))
+			fail_msg("port %#x", port);
+	}
+	assert_null(pc_port_owner(0x3f4, 4));
+	assert_non_null(pc_port_owner(0x3f5, 4));
+	assert_null(pc_port_owner(0xffff, 1));
+}
+
+static void without_keys_there_are_no_debug_ports(void **state)
+{
+	(void)state;
+	init(&(struct pc_options){0});
+	fake_out(vm, 0xf4, 1, 1);
+	fake_out(vm, 0xe9, 1, 'x');
+	assert_int_equal(fake_in(vm, 0xe9, 1), 0xff);
+	assert_int_equal(fake.ends, 0);
+	assert_int_equal(printed_count, 0);
+}
+
+static void debug_exit_ends_with_what_is_written(void **state)
+{
+	(void)state;
+	init(&(struct pc_options){.debug_exit = 0xf4});
+	assert_int_equal(fake_in(vm, 0xf4, 1), 0xff);
+	assert_int_equal(fake_in(vm, 0xf4, 4), 0xffffffff);
+	fake_out(vm, 0xf5, 1, 1);
+	assert_int_equal(fake.ends, 0);
+	fake_out(vm, 0xf4, 1, 0);
+	assert_int_equal(fake.ends, 1);
+	assert_int_equal(fake.end, VM_END_EXIT);
+	assert_string_equal(fake.end_why, "0");
+	fake_out(vm, 0xf4, 4, 0xfffffffe);
+	assert_string_equal(fake.end_why, "4294967294");
+	fake_out(vm, 0xf4, 2, 300);
+	assert_string_equal(fake.end_why, "300");
+}
+
+static void debug_exit_at_the_last_port(void **state)
+{
+	(void)state;
+	init(&(struct pc_options){.debug_exit = 0xffff});
+	fake_out(vm, 0xffff, 1, 3);
+	assert_string_equal(fake.end_why, "3");
+}
+
+static void debug_console_prints(void **state)
+{
+	(void)state;
+	init(&(struct pc_options){.debug_console = 0xe9});
+	assert_int_equal(fake_in(vm, 0xe9, 1), 0xe9);
+	fake_out(vm, 0xe9, 1, 'h');
+	fake_out(vm, 0xe9, 1, 'i');
+	fake_out(vm, 0xe8, 1, 'x');
+	assert_string_equal(printed, "hi");
+}
+
+#define TEST(f) cmocka_unit_test_teardown(f, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(owners_are_those_on_the_bus),
+		TEST(without_keys_there_are_no_debug_ports),
+		TEST(debug_exit_ends_with_what_is_written),
+		TEST(debug_exit_at_the_last_port),
+		TEST(debug_console_prints),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
