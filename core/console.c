@@ -315,6 +315,9 @@ void console_use_irq(void)
 {
 	spin_lock(&con.lock);
 	con.use_irq = con.port != NULL;
+	/* Input's interrupt goes on with the first call, even where output never has to wait. */
+	if (con.use_irq)
+		con.port->tx_irq(false);
 	kick();
 	spin_unlock(&con.lock);
 }
