@@ -9,6 +9,8 @@
 #include "lib/log.h"
 #include "lib/string.h"
 
+#define CPUID_XSTATE 0xdu
+
 /* What an exit is to be reported as; the length of its instruction, where the processor says. */
 static enum exit_next leave(struct vcpu *v, struct hv_exit *x, enum hv_reason reason)
 {
@@ -41,6 +43,9 @@ static enum exit_next call(struct vcpu *v, struct hv_exit *x, enum hv_reason rea
 
 static enum exit_next on_cpuid(struct vcpu *v, struct hv_exit *x)
 {
+	/* EBX is the size of what XCR0 has enabled. */
+	if ((uint32_t)v->gpr[RAX] == CPUID_XSTATE)
+		svm_read_xcr0(v);
 	return call(v, x, EXIT_CPUID, exit_cpuid);
 }
 

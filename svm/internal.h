@@ -163,6 +163,8 @@ enum exit_next svm_handle_exit(struct vcpu *v, struct hv_exit *x);
 
 /* run.c */
 int svm_run(struct vcpu *v, struct hv_exit *x);
+/* Lets v->xcr0 be what the guest has in the register. */
+void svm_read_xcr0(struct vcpu *v);
 
 /* entry.asm: one entry and exit, all three with GIF = 0. Interrupts off. HOST is svm_cpu.host. */
 void svm_enter(struct vcpu *v, uint64_t vmcb_pa, uint64_t host_pa);

@@ -1,6 +1,7 @@
 /* The inner loop: entries, exits, and what stands between two entries (APM vol. 2 15.5, 15.6). */
 #include "svm/internal.h"
 
+#include "core/cpuid.h"
 #include "core/exits.h"
 #include "core/lapic.h"
 #include "lib/err.h"
@@ -53,6 +54,16 @@ static bool nmi_window_open(struct vcpu *v, const struct svm_vcpu *s)
 	return s->window_nmi && svm_can_inject(v, EVENT_NMI);
 }
 
+/*
+ * Where XSETBV exits, core/ has written the register itself and this changes nothing. QEMU's TCG
+ * (7.2) has no such intercept: what the guest wrote is in the register alone.
+ */
+void svm_read_xcr0(struct vcpu *v)
+{
+	if (svm_of(v)->cr4 & CR4_OSXSAVE)
+		v->xcr0 = xgetbv(0) & cpuid_xcr0_mask(v->vm);
+}
+
 int svm_run(struct vcpu *v, struct hv_exit *x)
 {
 	struct svm_vcpu *s = svm_of(v);
@@ -69,5 +80,6 @@ int svm_run(struct vcpu *v, struct hv_exit *x)
 		x->reason = EXIT_NONE;
 		next = svm_handle_exit(v, x);
 	} while (next == RESUME && !x->vectoring.valid && !nmi_window_open(v, s));
+	svm_read_xcr0(v);
 	return next == LEAVE_FAILED ? -EIO : 0;
 }

@@ -131,6 +131,12 @@ unsigned int exit_fetch(struct vcpu *v, uint8_t buf[15])
 	return 15;
 }
 
+uint64_t cpuid_xcr0_mask(const struct vm *v)
+{
+	(void)v;
+	return 7;
+}
+
 /*
  * The processor: each call of svm_enter() looks at the VMCB with the next step of the script, and
  * leaves an exit in it. After the script's end a request is pending, so that run() returns.
