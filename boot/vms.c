@@ -160,6 +160,8 @@ static void build(struct vm *vm, const struct boot_vm *b, const struct mtrr *mtr
 	vm->on_reboot = c->on_reboot == CONFIG_ACTION_RESTART ? VM_POLICY_RESTART : VM_POLICY_STOP;
 	vm->on_crash = c->on_crash == CONFIG_ACTION_RESTART ? VM_POLICY_RESTART : VM_POLICY_STOP;
 	vm->autostart = c->autostart;
+	vm->weight = c->weight;
+	vm->cap = c->cap;
 	p->image = image_of(b);
 	lay_out_ram(vm, b);
 	check(npt_map_ram(vm, mtrr), "nested page tables");
@@ -237,6 +239,7 @@ unsigned int vms_build(const struct handover *h)
 	static struct mtrr mtrr;
 	unsigned int starting = 0;
 
+	sched_set_slice(h->config->socle.slice_us);
 	mtrr_read(&mtrr);
 	if (hv_caps.features & HV_F_EXEC_4K)
 		log_info("nested pages are 4 KiB: this processor has the iTLB multihit flaw");
@@ -247,10 +250,8 @@ unsigned int vms_build(const struct handover *h)
 		vms[i]->index = (unsigned int)i;
 		vms[i]->wall_clock_ns = wall_clock_base(h);
 		build(vms[i], &h->vms[i], &mtrr);
-		if (!vms[i]->autostart)
-			continue;
 		vm_register(vms[i]);
-		starting++;
+		starting += vms[i]->autostart;
 	}
 	place(h);
 	return starting;

@@ -78,7 +78,7 @@ static const struct config_key socle_keys[] = {
 	[CONFIG_SOCLE_MITIGATIONS] = {"mitigations", CHOICES(mitigations_choices),
 				      SOCLE(mitigations), .later = true},
 	[CONFIG_SOCLE_SLICE] = {"slice", .parse = config_parse_duration, SOCLE(slice_us),
-				.min = 100, .max = 1000000, .later = true},
+				.min = 100, .max = 1000000},
 };
 
 static const struct config_key vm_keys[] = {
@@ -96,10 +96,10 @@ static const struct config_key vm_keys[] = {
 			       .may_be_empty = true},
 	[CONFIG_VM_CPUS] = {"cpus", .parse = config_parse_cpus, VM(cpus)},
 	[CONFIG_VM_WEIGHT] = {"weight", .parse = config_parse_uint, VM(weight), .min = 1,
-			      .max = 10000, .later = true},
+			      .max = 10000},
 	/* Percent of one processor: a VM with several may use more than 100. */
 	[CONFIG_VM_CAP] = {"cap", .parse = config_parse_uint, VM(cap), .min = 1,
-			   .max = 100 * CONFIG_CPUS_MAX, .later = true},
+			   .max = 100 * CONFIG_CPUS_MAX},
 	[CONFIG_VM_AUTOSTART] = {"autostart", CHOICES(yes_no_choices), VM(autostart)},
 	[CONFIG_VM_ON_REBOOT] = {"on_reboot", CHOICES(action_choices), VM(on_reboot)},
 	[CONFIG_VM_ON_CRASH] = {"on_crash", CHOICES(action_choices), VM(on_crash)},

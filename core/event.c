@@ -12,6 +12,13 @@ void vcpu_request(struct vcpu *v, uint32_t req)
 	sched_kick(v);
 }
 
+void vcpu_ask(struct vcpu *v, uint32_t ask)
+{
+	__atomic_fetch_or(&v->asked, ask, __ATOMIC_SEQ_CST);
+	/* Out of the guest, too, where the request is what is looked at. */
+	vcpu_request(v, REQ_YIELD);
+}
+
 /* SDM vol. 3A 6.15, table 6-5: which exceptions make a double fault of another. */
 enum fault_class { CLASS_BENIGN, CLASS_CONTRIBUTORY, CLASS_PAGE_FAULT, CLASS_DOUBLE_FAULT };
 

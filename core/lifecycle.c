@@ -12,6 +12,7 @@
 #include "core/vcpu.h"
 #include "core/vm.h"
 #include "lib/assert.h"
+#include "lib/err.h"
 #include "lib/log.h"
 #include "lib/strbuf.h"
 #include "lib/string.h"
@@ -20,13 +21,18 @@
 #define CRASH_LIMIT 5u
 /* A run of this length makes the next crash the first one again. */
 #define CRASH_FORGET_NS 60000000000ull
+/* So much memory is zeroed at a time: others on the core get their turns in between. */
+#define CLEAN_PIECE MIB(8)
 
 static uint32_t alive;
+static bool held; /* the machine stays on without guests */
 
 void vm_register(struct vm *vm)
 {
-	(void)vm;
-	alive++;
+	if (vm->autostart)
+		alive++;
+	else
+		vm->state = VM_ENDED;
 }
 
 void vm_start(struct vm *vm)
@@ -36,7 +42,22 @@ void vm_start(struct vm *vm)
 
 bool lifecycle_all_ended(void)
 {
-	return __atomic_load_n(&alive, __ATOMIC_ACQUIRE) == 0;
+	return __atomic_load_n(&alive, __ATOMIC_ACQUIRE) == 0 &&
+	       !__atomic_load_n(&held, __ATOMIC_ACQUIRE);
+}
+
+static void say_all_ended(void)
+{
+	log_info("all guests ended");
+	sched_wake_all();
+}
+
+void lifecycle_hold(bool hold)
+{
+	bool was = __atomic_exchange_n(&held, hold, __ATOMIC_ACQ_REL);
+
+	if (was && !hold && lifecycle_all_ended())
+		say_all_ended();
 }
 
 void vm_end(struct vm *vm, enum vm_end end, const char *why)
@@ -65,21 +86,41 @@ static void log_lines(const char *text)
 	}
 }
 
-void vcpu_crash(struct vcpu *v, const char *why)
+static void dump(struct vcpu *v, const char *why)
 {
 	static struct spinlock lock;
 	static char text[16384]; /* guarded by lock; a dump is too long for a stack */
 	struct strbuf sb;
 
-	if (READ_ONCE(v->vm->end) != VM_END_NONE)
-		return;
 	spin_lock(&lock);
 	sb_init(&sb, text, sizeof(text));
 	hv->dump(v, &sb);
 	log_raw(LOG_ERROR, "vm %s: vcpu %u: %s", v->vm->name, v->id, why);
 	log_lines(text);
 	spin_unlock(&lock);
+}
+
+void vcpu_crash(struct vcpu *v, const char *why)
+{
+	if (READ_ONCE(v->vm->end) != VM_END_NONE)
+		return;
+	dump(v, why);
 	vm_end(v->vm, VM_END_CRASH, why);
+}
+
+void lifecycle_dump(struct vcpu *v)
+{
+	static const char *const activities[] = {
+		[VCPU_PARKED] = "does not run",
+		[VCPU_WAIT_SIPI] = "waits to be started by the guest",
+		[VCPU_HALTED] = "is halted",
+		[VCPU_ACTIVE] = "runs",
+	};
+
+	if (v->vm->lives)
+		dump(v, activities[v->activity]);
+	else
+		log_info("vm %s: vcpu %u: was never started", v->vm->name, v->id);
 }
 
 static void reset_vcpu(struct vcpu *v)
@@ -103,16 +144,35 @@ static void load_failed(struct vm *vm, const char *why)
 	vm_end(vm, VM_END_CRASH, why);
 }
 
-/* Memory is zeroed here, where it is also zeroed for a restart: nothing of an earlier life is left.
+/*
+ * Memory is zeroed here, where it is also zeroed for a restart: nothing of an earlier life is left.
+ * Returns whether it is done.
  */
+static bool clean_piece(struct vm *vm)
+{
+	uint64_t skip = vm->cleaned, room = CLEAN_PIECE;
+
+	for (unsigned int i = 0; i < vm->ram_count; i++) {
+		const struct vm_ram *r = &vm->ram[i];
+		uint64_t at = MIN(skip, r->size), n = MIN(r->size - at, room);
+
+		memset(r->hva + at, 0, n);
+		skip -= at;
+		room -= n;
+		vm->cleaned += n;
+		if (!room)
+			return false;
+	}
+	vm->cleaned = 0;
+	return true;
+}
+
 static bool load_guest(struct vm *vm)
 {
 	char why[160];
 	struct strbuf sb;
 
 	sb_init(&sb, why, sizeof(why));
-	for (unsigned int i = 0; i < vm->ram_count; i++)
-		memset(vm->ram[i].hva, 0, vm->ram[i].size);
 	vm->hooks->reset_devices(vm);
 	if (vm->hooks->load(vm, &sb)) {
 		load_failed(vm, why);
@@ -127,11 +187,9 @@ static void start_boot_vcpu(struct vcpu *v)
 
 	__atomic_store_n(&vm->running_vcpus, vm->vcpu_count, __ATOMIC_RELEASE);
 	vm->tsc_base = tsc_now();
+	vm->lives++;
 	__atomic_store_n(&vm->end, VM_END_NONE, __ATOMIC_RELEASE);
 	__atomic_store_n(&vm->state, VM_RUNNING, __ATOMIC_RELEASE);
-	/* The guest's memory is in this VM's page tables alone. V itself is not loaded: nothing may
-	 * overwrite its state. */
-	sched_map(vm);
 	vcpu_state_reset(v, false);
 	if (load_guest(vm)) {
 		for (unsigned int i = 0; i < vm->vcpu_count; i++)
@@ -144,25 +202,38 @@ static void start_boot_vcpu(struct vcpu *v)
 		vcpu_request(vm->vcpu[i], REQ_START);
 }
 
-void lifecycle_start(struct vcpu *v)
+/* Whoever takes the request away decides: its core here, or vm_stop(). */
+static bool take_start(struct vcpu *v)
+{
+	return __atomic_fetch_and(&v->requests, ~(uint32_t)REQ_START, __ATOMIC_ACQ_REL) & REQ_START;
+}
+
+bool lifecycle_start(struct vcpu *v)
 {
 	assert(v->activity == VCPU_PARKED);
 	if (v->id == 0) {
+		/* The guest's memory is in this VM's page tables alone. V itself is not loaded:
+		 * nothing may overwrite its state. */
+		sched_unload(v);
+		sched_map(v->vm);
+		if (!clean_piece(v->vm) || !take_start(v))
+			return false;
 		start_boot_vcpu(v);
-		return;
+		return true;
 	}
+	if (!take_start(v))
+		return false;
 	vcpu_state_reset(v, false);
 	reset_vcpu(v);
 	v->activity = VCPU_WAIT_SIPI;
+	return true;
 }
 
 static void ended(struct vm *vm)
 {
 	__atomic_store_n(&vm->state, VM_ENDED, __ATOMIC_RELEASE);
-	if (__atomic_sub_fetch(&alive, 1, __ATOMIC_ACQ_REL) == 0) {
-		log_info("all guests ended");
-		sched_wake_all();
-	}
+	if (__atomic_sub_fetch(&alive, 1, __ATOMIC_ACQ_REL) == 0 && lifecycle_all_ended())
+		say_all_ended();
 }
 
 static void restart_after_crash(struct vm *vm)
@@ -203,6 +274,14 @@ void lifecycle_parked(struct vcpu *v)
 		else
 			ended(vm);
 		break;
+	case VM_END_RESET:
+		log_info("vm %s: reset", vm->name);
+		vm_start(vm);
+		break;
+	case VM_END_STOP:
+		log_info("vm %s: stopped", vm->name);
+		ended(vm);
+		break;
 	case VM_END_EXIT:
 		log_info("vm %s: exited %s", vm->name, vm->end_why);
 		ended(vm);
@@ -211,4 +290,72 @@ void lifecycle_parked(struct vcpu *v)
 		log_info("vm %s: shut down", vm->name);
 		ended(vm);
 	}
+}
+
+/* ---- from outside ---- */
+
+static void yield_all(struct vm *vm)
+{
+	for (unsigned int i = 0; i < vm->vcpu_count; i++)
+		vcpu_request(vm->vcpu[i], REQ_YIELD);
+}
+
+/* False when VM was in no such state. */
+static bool change_state(struct vm *vm, uint32_t from, uint32_t to)
+{
+	return __atomic_compare_exchange_n(&vm->state, &from, to, false, __ATOMIC_ACQ_REL,
+					   __ATOMIC_ACQUIRE);
+}
+
+int vm_pause(struct vm *vm)
+{
+	if (!change_state(vm, VM_RUNNING, VM_PAUSED))
+		return -EINVAL;
+	yield_all(vm);
+	return 0;
+}
+
+int vm_resume(struct vm *vm)
+{
+	if (!change_state(vm, VM_PAUSED, VM_RUNNING))
+		return -EINVAL;
+	yield_all(vm);
+	return 0;
+}
+
+int vm_stop(struct vm *vm)
+{
+	uint32_t state = __atomic_load_n(&vm->state, __ATOMIC_ACQUIRE);
+
+	if (state == VM_RUNNING || state == VM_PAUSED) {
+		vm_end(vm, VM_END_STOP, NULL);
+		return 0;
+	}
+	/* It waits for its next life. */
+	if (state != VM_OFF || !take_start(vm->vcpu[0]))
+		return -EINVAL;
+	log_info("vm %s: stopped", vm->name);
+	ended(vm);
+	return 0;
+}
+
+int vm_reset(struct vm *vm)
+{
+	uint32_t state = __atomic_load_n(&vm->state, __ATOMIC_ACQUIRE);
+
+	if (state != VM_RUNNING && state != VM_PAUSED)
+		return -EINVAL;
+	vm_end(vm, VM_END_RESET, NULL);
+	return 0;
+}
+
+int vm_start_again(struct vm *vm)
+{
+	if (!change_state(vm, VM_ENDED, VM_OFF))
+		return -EINVAL;
+	vm->crashes = 0;
+	vm->start_at = 0;
+	__atomic_add_fetch(&alive, 1, __ATOMIC_ACQ_REL);
+	vm_start(vm);
+	return 0;
 }

@@ -10,7 +10,10 @@
 struct vm;
 struct vcpu;
 
-/* Makes the VM known and counts it as alive. At boot, before the cores run. */
+/*
+ * Makes the VM known; with autostart it counts as alive, else as ended. At boot, before the cores
+ * run.
+ */
 void vm_register(struct vm *vm);
 /* Asks the core of vCPU 0 to load and start it. From any core. */
 void vm_start(struct vm *vm);
@@ -21,8 +24,31 @@ void vm_start(struct vm *vm);
  */
 void vcpu_crash(struct vcpu *v, const char *why) __attribute__((cold));
 
-/* REQ_START on V, loaded on this core: vCPU 0 loads the guest, the others wait for SIPI. */
-void lifecycle_start(struct vcpu *v);
+/*
+ * From outside, on any core; they return at once, and the VM's cores follow. -EINVAL: VM is in no
+ * state for this (what has ended can only be started, what does not run not be paused).
+ */
+int vm_pause(struct vm *vm);
+int vm_resume(struct vm *vm);
+int vm_stop(struct vm *vm);  /* for good, whatever on_reboot and on_crash say */
+int vm_reset(struct vm *vm); /* a new life, whatever they say */
+int vm_start_again(struct vm *vm);
+
+/*
+ * While HOLD, the machine stays on when the last guest has ended, so that one can be started
+ * again. Any core.
+ */
+void lifecycle_hold(bool hold);
+
+/* Prints everything there is to say of V, which is loaded on this core or was never started. */
+void lifecycle_dump(struct vcpu *v);
+
+/*
+ * REQ_START on V, parked on this core: vCPU 0 loads the guest, the others wait for SIPI. False: it
+ * is not done yet (memory is zeroed piece by piece) or not wanted any more; REQ_START stands, or
+ * not.
+ */
+bool lifecycle_start(struct vcpu *v);
 /* V has been taken off its core for good, until a REQ_START. The last one of a VM decides what
  * comes next. */
 void lifecycle_parked(struct vcpu *v);

@@ -11,16 +11,18 @@
 #include "core/cpuid.h"
 #include "core/lifecycle.h"
 #include "core/run.h"
+#include "core/share.h"
 #include "core/vm.h"
 #include "lib/assert.h"
 #include "lib/err.h"
 
 /* One core's share of the scheduler. Its own core alone writes it; others read `attentive`. */
 struct sched {
-	struct vcpu *queue;   /* a ring by next_on_cpu; the vCPU to try next */
+	struct vcpu *queue;   /* a ring by next_on_cpu; where to begin among equals */
 	struct vcpu *current; /* whose state is in the registers */
 	struct vm *map;	      /* whose page tables are in CR3 */
 	uint64_t armed;	      /* host TSC the physical timer is set to; 0: stopped */
+	uint64_t vclock;      /* virtual time of the vCPU that had the last turn, as it began */
 	unsigned int count;
 	uint32_t attentive; /* in a guest, about to enter one, or idle: a kick is wanted */
 };
@@ -28,6 +30,21 @@ struct sched {
 /* The boot core's, by the clock. */
 static uint64_t (*housekeeping)(void);
 static uint64_t housekeeping_at;
+
+static uint64_t slice_us = SCHED_SLICE_US;
+
+/* What a vCPU that wakes may still owe from before it slept, in slices of a vCPU of weight 100. */
+#define DEBT_SLICES 10
+
+void sched_set_slice(uint32_t us)
+{
+	slice_us = us;
+}
+
+static uint64_t slice(void)
+{
+	return tsc_from_ns(slice_us * 1000);
+}
 
 void sched_set_housekeeping(uint64_t (*fn)(void))
 {
@@ -142,18 +159,40 @@ void sched_load(struct vcpu *v)
 	s->current = v;
 }
 
-/* Has V something to do now? */
-static bool wants_core(const struct vcpu *v)
+/* Has V, whose VM runs, something to do in the guest now? */
+static bool has_work(const struct vcpu *v)
 {
 	uint32_t requests = __atomic_load_n(&v->requests, __ATOMIC_SEQ_CST);
 
 	switch (v->activity) {
-	case VCPU_PARKED:
-		return requests & REQ_START && (v->id || tsc_now() >= v->vm->start_at);
 	case VCPU_WAIT_SIPI:
 		return requests & (REQ_INIT | REQ_SIPI | REQ_STOP);
 	case VCPU_HALTED:
 		return requests || (v->timer_deadline && tsc_now() >= v->timer_deadline);
+	default:
+		return true;
+	}
+}
+
+/* A VM starts on vCPU 0's core; its other vCPUs follow at once. */
+static bool starts(const struct vcpu *v)
+{
+	return __atomic_load_n(&v->requests, __ATOMIC_SEQ_CST) & REQ_START &&
+	       (v->id || tsc_now() >= v->vm->start_at);
+}
+
+/* Has V something to do now? */
+static bool wants_core(const struct vcpu *v)
+{
+	if (__atomic_load_n(&v->asked, __ATOMIC_SEQ_CST))
+		return true;
+	if (v->activity == VCPU_PARKED)
+		return starts(v);
+	switch (__atomic_load_n(&v->vm->state, __ATOMIC_ACQUIRE)) {
+	case VM_RUNNING:
+		return has_work(v) && share_room(v->vm, tsc_now());
+	case VM_PAUSED:
+		return false;
 	default:
 		return true;
 	}
@@ -164,22 +203,53 @@ static uint64_t wakes_at(const struct vcpu *v)
 {
 	if (v->activity == VCPU_PARKED)
 		return v->id == 0 && v->requests & REQ_START ? v->vm->start_at : ~0ull;
+	if (READ_ONCE(v->vm->state) != VM_RUNNING)
+		return ~0ull;
+	if (!share_room(v->vm, tsc_now()))
+		return share_room_at(v->vm);
 	if (v->activity == VCPU_HALTED && v->timer_deadline)
 		return v->timer_deadline;
 	return ~0ull;
 }
 
+static bool any_wants(const struct sched *s)
+{
+	const struct vcpu *v = s->queue;
+
+	for (unsigned int i = 0; i < s->count; i++, v = v->next_on_cpu)
+		if (wants_core(v))
+			return true;
+	return false;
+}
+
+/*
+ * The one with the least virtual time among those that want the core. One that has only now begun
+ * to wins against equals: it sleeps as a rule, and the others do not notice its turn.
+ */
 static struct vcpu *pick(struct sched *s)
 {
-	struct vcpu *v = s->queue;
+	struct vcpu *v = s->queue, *best = NULL;
+	bool woken = false;
 
 	for (unsigned int i = 0; i < s->count; i++, v = v->next_on_cpu) {
-		if (wants_core(v)) {
-			s->queue = v->next_on_cpu;
-			return v;
+		bool before = v->waiting;
+
+		v->waiting = wants_core(v);
+		if (!v->waiting)
+			continue;
+		if (!before)
+			share_wake(v, s->vclock, DEBT_SLICES * slice());
+		if (!best || v->vtime < best->vtime ||
+		    (v->vtime == best->vtime && !before && !woken)) {
+			best = v;
+			woken = !before;
 		}
 	}
-	return NULL;
+	if (!best)
+		return NULL;
+	s->queue = best->next_on_cpu;
+	s->vclock = MAX(s->vclock, best->vtime);
+	return best;
 }
 
 /* The physical timer, set only where the time has changed. */
@@ -212,16 +282,55 @@ static uint64_t housekeeping_deadline(void)
 	return housekeeping && this_cpu()->id == 0 ? housekeeping_at : ~0ull;
 }
 
+/* V has used its core until NOW. */
+static void charge(struct vcpu *v, uint64_t now)
+{
+	uint64_t ticks = now - v->turn_start;
+
+	v->ran += ticks;
+	__atomic_store_n(&v->turn_start, now, __ATOMIC_RELEASE);
+	if (v->vm->cap || !sched_alone(v))
+		share_charge(v, ticks);
+}
+
+static bool has_room(struct vcpu *v)
+{
+	uint64_t now;
+
+	if (!v->vm->cap)
+		return true;
+	now = tsc_now();
+	charge(v, now);
+	return share_room(v->vm, now);
+}
+
 bool sched_may_stay(struct vcpu *v)
 {
 	keep_house();
+	if (__atomic_load_n(&v->asked, __ATOMIC_ACQUIRE) || !has_room(v))
+		return false;
+	if (READ_ONCE(v->vm->state) != VM_RUNNING)
+		return false;
 	return sched_alone(v) || tsc_now() < v->slice_end || !others_want(v);
+}
+
+/* When VM's vCPUs, did they all run, would have used up what the cap leaves them. */
+static uint64_t cap_deadline(struct vm *vm)
+{
+	uint64_t now, room;
+
+	if (!vm->cap)
+		return ~0ull;
+	now = tsc_now();
+	room = share_room(vm, now);
+	return now + room / vm->vcpu_count + 1;
 }
 
 uint64_t sched_deadline(struct vcpu *v)
 {
 	uint64_t at = MIN(v->timer_deadline ? v->timer_deadline : ~0ull, housekeeping_deadline());
 
+	at = MIN(at, cap_deadline(v->vm));
 	if (!sched_alone(v)) {
 		if (others_want(v))
 			at = MIN(at, v->slice_end);
@@ -244,7 +353,7 @@ static void idle(struct sched *s)
 	sched_attentive(true);
 	/* A request that came before sched_attentive() is seen here, one after it sends an
 	 * interrupt. */
-	if (!pick(s) && !lifecycle_all_ended())
+	if (!any_wants(s) && !lifecycle_all_ended())
 		cpu_idle();
 	sched_attentive(false);
 	s->armed = 0;
@@ -276,24 +385,52 @@ static _Noreturn void leave(struct pcpu *cpu)
 		cpu_hlt();
 }
 
-/* One turn of V: what was asked of it while it was off, then the guest. */
-static void turn(struct vcpu *v)
+/* What others want to know of V, whose state is nowhere but on this core. */
+static void answer(struct vcpu *v)
 {
-	if (v->activity == VCPU_PARKED) {
-		__atomic_fetch_and(&v->requests, ~(uint32_t)REQ_START, __ATOMIC_ACQ_REL);
-		lifecycle_start(v);
+	if (!(__atomic_exchange_n(&v->asked, 0, __ATOMIC_ACQ_REL) & ASK_DUMP))
+		return;
+	/* Before its first life there is nothing to be seen. */
+	if (v->vm->lives)
+		sched_load(v);
+	lifecycle_dump(v);
+}
+
+static void park(struct vcpu *v)
+{
+	sched_unload(v);
+	v->activity = VCPU_PARKED;
+	__atomic_store_n(&v->requests, 0, __ATOMIC_RELEASE);
+	lifecycle_parked(v);
+}
+
+/* What was asked of V while it was off, or its start, then the guest. */
+static void serve(struct vcpu *v)
+{
+	if (__atomic_load_n(&v->asked, __ATOMIC_ACQUIRE)) {
+		answer(v);
+		return;
 	}
+	if (v->activity == VCPU_PARKED && !lifecycle_start(v))
+		return;
 	if (__atomic_load_n(&v->vm->state, __ATOMIC_ACQUIRE) == VM_RUNNING) {
 		sched_load(v);
-		v->slice_end = tsc_now() + tsc_from_ns(SCHED_SLICE_US * 1000ull);
 		run_vcpu(v);
 	}
-	if (__atomic_load_n(&v->vm->state, __ATOMIC_ACQUIRE) == VM_ENDING) {
-		sched_unload(v);
-		v->activity = VCPU_PARKED;
-		__atomic_store_n(&v->requests, 0, __ATOMIC_RELEASE);
-		lifecycle_parked(v);
-	}
+	if (__atomic_load_n(&v->vm->state, __ATOMIC_ACQUIRE) == VM_ENDING)
+		park(v);
+}
+
+/* One turn of V, for which it pays. */
+static void turn(struct vcpu *v)
+{
+	uint64_t now = tsc_now();
+
+	v->slice_end = now + slice();
+	__atomic_store_n(&v->turn_start, now, __ATOMIC_RELEASE);
+	serve(v);
+	charge(v, tsc_now());
+	__atomic_store_n(&v->turn_start, 0, __ATOMIC_RELEASE);
 }
 
 _Noreturn void sched_loop(struct pcpu *cpu)

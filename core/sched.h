@@ -1,7 +1,7 @@
 /*
  * Which vCPU runs on which core. Each core has a queue of the vCPUs that were placed on it at boot
- * and takes them in turn; a vCPU never changes its core while its VM runs. A core with one vCPU
- * never slices.
+ * and shares its time among those that have something to do, in slices and by their VMs' weights
+ * (core/share.h); a vCPU never changes its core. A core with one vCPU never slices.
  */
 #ifndef CORE_SCHED_H
 #define CORE_SCHED_H
@@ -15,6 +15,8 @@ struct vm;
 
 #define SCHED_SLICE_US 10000u
 
+/* The time slice, SCHED_SLICE_US until then. At boot. */
+void sched_set_slice(uint32_t us);
 /* Prepares CPU's queue. At boot. -ENOMEM. */
 int sched_init_cpu(struct pcpu *cpu);
 /* Puts V into CPU's queue. At boot, before cores run. */
@@ -37,7 +39,10 @@ void sched_load(struct vcpu *v);
 void sched_map(struct vm *vm);
 /* Saves V's state off the core, if it is current: another core may load it then. On V's core. */
 void sched_unload(struct vcpu *v);
-/* May V, current on its core, stay, or has its time slice ended with others waiting? */
+/*
+ * May V, current on its core, stay? Not when its time slice has ended with others waiting, its VM
+ * is paused or has used what its cap allows, or somebody has asked something of it.
+ */
 bool sched_may_stay(struct vcpu *v);
 /* Host TSC at which the core must be back at the latest for its other vCPUs; ~0: never. V is
  * current. */

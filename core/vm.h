@@ -170,7 +170,15 @@ struct irq_sink {
 
 enum vm_state { VM_OFF, VM_RUNNING, VM_PAUSED, VM_ENDING, VM_ENDED };
 /* EXIT: by a status of the guest's own (debug_exit), which is the text that goes with it. */
-enum vm_end { VM_END_NONE, VM_END_SHUTDOWN, VM_END_REBOOT, VM_END_CRASH, VM_END_EXIT };
+enum vm_end {
+	VM_END_NONE,
+	VM_END_SHUTDOWN,
+	VM_END_REBOOT,
+	VM_END_CRASH,
+	VM_END_EXIT,
+	VM_END_STOP, /* from outside; this one for good */
+	VM_END_RESET
+};
 enum vm_policy { VM_POLICY_RESTART, VM_POLICY_STOP };
 
 /* What the composition root (boot/) gives a VM. Called on the core of vCPU 0 with no vCPU of the VM

@@ -1,0 +1,95 @@
+; kind = flat64: keeps its processor busy for ever and says after each second of its clock how much of that it had:
+; whatever lies between two looks at the TSC that are further apart than 375 us was somebody else's.
+	bits 64
+	default rel
+	org 0x200000
+
+PM_TMR	equ 0x608
+
+start:
+	cld
+	cli
+	lea	rsi, [begun]
+	call	puts
+	call	tsc_khz
+	mov	r15, rax
+	imul	r14, r15, 1000		; ticks of a second
+	imul	r12, r15, 3
+	shr	r12, 3			; ticks of 375 us: what is longer was not ours
+	call	clock
+	mov	r10, rax		; the second's beginning
+	mov	r8, rax			; the last look
+.second:
+	xor	r11d, r11d		; ticks that were ours
+.busy:
+	call	clock
+	mov	rbx, rax
+	sub	rbx, r8
+	mov	r8, rax
+	cmp	rbx, r12
+	ja	.taken
+	add	r11, rbx
+.taken:
+	sub	rax, r10
+	cmp	rax, r14
+	jb	.busy
+
+	mov	r13, rax		; a second that was overrun is a longer one
+	lea	rsi, [had]
+	call	puts
+	imul	rax, r11, 1000
+	xor	edx, edx
+	div	r13
+	call	put_number
+	lea	rsi, [of]
+	call	puts
+	mov	r10, r8
+	jmp	.second
+
+; By the ACPI timer of 3579545 Hz, over 100 ms. Changes RBX, RCX, RDX, RSI.
+tsc_khz:
+	call	clock
+	mov	rcx, rax
+	mov	dx, PM_TMR
+	in	eax, dx
+	mov	esi, eax
+.wait:
+	in	eax, dx
+	sub	eax, esi
+	and	eax, 0xffffff
+	cmp	eax, 357954
+	jb	.wait
+	call	clock
+	sub	rax, rcx
+	xor	edx, edx
+	mov	ebx, 100
+	div	rbx
+	ret
+
+clock:
+	rdtsc
+	shl	rdx, 32
+	or	rax, rdx
+	ret
+
+; Print RAX in decimal. Changes RAX, RBX, RDX, RSI.
+put_number:
+	lea	rsi, [digits.end]
+	mov	ebx, 10
+.next:
+	xor	edx, edx
+	div	rbx
+	add	dl, '0'
+	dec	rsi
+	mov	[rsi], dl
+	test	rax, rax
+	jnz	.next
+	jmp	puts
+
+%include "common.inc"
+
+begun:		db "share64: begun", 13, 10, 0
+had:		db "share64: had ", 0
+of:		db " of 1000", 13, 10, 0
+digits:		times 20 db 0
+.end:		db 0
