@@ -274,6 +274,24 @@ static void copy_results(struct check *c)
 	}
 }
 
+static void add_features(const struct check *c, struct strbuf *table)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		char text[1024];
+		struct strbuf sb;
+		const char *line = text, *end;
+
+		if (!c->cpus[i].probed || !first_of_its_kind(c, i))
+			continue;
+		sb_init(&sb, text, sizeof(text));
+		c->cpus[i].ops->describe(&c->cpus[i].caps, &sb);
+		for (; (end = strchr(line, '\n')); line = end + 1) {
+			print_cpus(c, i, table);
+			sb_write(table, line, (size_t)(end - line) + 1);
+		}
+	}
+}
+
 unsigned int boot_check_cpus(struct boot_cpu *cpus, size_t count, struct strbuf *table,
 			     boot_report *report, void *ctx)
 {
@@ -295,6 +313,7 @@ unsigned int boot_check_cpus(struct boot_cpu *cpus, size_t count, struct strbuf 
 	}
 	if (c.errors == 0) {
 		copy_results(&c);
+		add_features(&c, table);
 		hv = cpus[0].ops;
 		hv_caps = cpus[0].caps;
 	}

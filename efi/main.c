@@ -19,7 +19,8 @@
 #include "lib/util.h"
 
 /* Room for a line of the table of processors. */
-#define TABLE_LINE 128
+/* Each processor may be of a kind of its own, with lines of its own. */
+#define TABLE_LINE 1280
 
 /* gnu-efi's start code calls it with the convention of this compiler, not the firmware's. */
 EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *st);

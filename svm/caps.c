@@ -157,6 +157,20 @@ int svm_check(struct hv_caps *caps, struct strbuf *missing)
 	return 0;
 }
 
+void svm_describe(const struct hv_caps *caps, struct strbuf *out)
+{
+	sb_puts(out, "AMD-V with");
+	for (size_t i = 1; i < ARRAY_SIZE(cap_bits); i++) {
+		const struct cap_bit *c = &cap_bits[i];
+
+		if (c->raw == SVM_RAW_8000000A_EDX && caps->raw[c->raw] & c->mask)
+			sb_printf(out, "%s %s", i > 1 ? ";" : "", c->name);
+	}
+	sb_printf(out, "\nVM_CR is %llx: %s\n", (unsigned long long)caps->raw[SVM_RAW_VM_CR],
+		  caps->raw[SVM_RAW_VM_CR] & VM_CR_SVMDIS ? "SVMDIS is not locked, will be cleared"
+							  : "SVM is not disabled");
+}
+
 int svm_compare(const struct hv_caps *first, const struct hv_caps *mine, struct strbuf *diff)
 {
 	int err = 0;

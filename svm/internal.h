@@ -87,6 +87,7 @@ static inline uint64_t phys_of(const void *p)
 bool svm_present(void);
 void svm_probe(struct hv_caps *caps);
 int svm_check(struct hv_caps *caps, struct strbuf *missing);
+void svm_describe(const struct hv_caps *caps, struct strbuf *out);
 int svm_compare(const struct hv_caps *first, const struct hv_caps *mine, struct strbuf *diff);
 
 /* cpu.c */

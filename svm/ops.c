@@ -37,6 +37,7 @@ const struct hv_ops svm_ops = {
 	.present = svm_present,
 	.probe = svm_probe,
 	.check = svm_check,
+	.describe = svm_describe,
 	.compare = svm_compare,
 	.cpu_on = svm_cpu_on,
 	.cpu_off = svm_cpu_off,

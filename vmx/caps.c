@@ -265,6 +265,29 @@ int vmx_check(struct hv_caps *caps, struct strbuf *missing)
 	return 0;
 }
 
+static const struct {
+	uint32_t feature;
+	const char *name;
+} feature_names[] = {
+	{HV_F_DEADLINE, "VMX-preemption timer"},
+	{HV_F_VID, "APIC-register virtualization, virtual-interrupt delivery"},
+	{HV_F_X2APIC, "the same in x2APIC mode"},
+	{HV_F_NPT_1G, "1-GByte EPT pages"},
+};
+
+void vmx_describe(const struct hv_caps *caps, struct strbuf *out)
+{
+	uint64_t fc = caps->raw[RAW_FEATURE_CONTROL];
+
+	sb_puts(out, "VT-x with EPT, VPID, unrestricted guest");
+	for (size_t i = 0; i < ARRAY_SIZE(feature_names); i++)
+		if (caps->features & feature_names[i].feature)
+			sb_printf(out, ", %s", feature_names[i].name);
+	sb_printf(out, "\nIA32_FEATURE_CONTROL is %llx: %s\n", (unsigned long long)fc,
+		  fc & FEATURE_CONTROL_LOCK ? "locked, VMX outside SMX is on"
+					    : "unlocked, will be set to VMX on and locked");
+}
+
 static const char *const raw_names[RAW_COUNT] = {
 	[RAW_BASIC] = "IA32_VMX_BASIC",
 	[RAW_PIN] = "IA32_VMX_PINBASED_CTLS",

@@ -71,6 +71,7 @@ static inline struct vmx_vcpu *vmx_of(const struct vcpu *v)
 bool vmx_present(void);
 void vmx_probe(struct hv_caps *caps);
 int vmx_check(struct hv_caps *caps, struct strbuf *missing);
+void vmx_describe(const struct hv_caps *caps, struct strbuf *out);
 int vmx_compare(const struct hv_caps *first, const struct hv_caps *mine, struct strbuf *diff);
 
 /* cpu.c */

@@ -15,6 +15,7 @@ const struct hv_ops vmx_ops = {
 	.present = vmx_present,
 	.probe = vmx_probe,
 	.check = vmx_check,
+	.describe = vmx_describe,
 	.compare = vmx_compare,
 	.cpu_on = vmx_cpu_on,
 	.cpu_off = vmx_cpu_off,

@@ -52,10 +52,15 @@ static int compare(const struct hv_caps *first, const struct hv_caps *mine, stru
 	return -EINVAL;
 }
 
-const struct hv_ops vmx_ops = {
-	.name = "vmx", .present = present, .probe = probe, .check = check, .compare = compare};
-const struct hv_ops svm_ops = {
-	.name = "svm", .present = present, .probe = probe, .check = check, .compare = compare};
+static void describe(const struct hv_caps *caps, struct strbuf *out)
+{
+	sb_printf(out, "found %llx\n", (unsigned long long)caps->raw[2]);
+}
+
+#define PAPER                                                                                    \
+	.present = present, .probe = probe, .check = check, .describe = describe, .compare = compare
+const struct hv_ops vmx_ops = {.name = "vmx", PAPER};
+const struct hv_ops svm_ops = {.name = "svm", PAPER};
 
 static struct acpi_info tables;
 static bool has_tables;
