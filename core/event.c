@@ -1,4 +1,5 @@
 /* Requests to vCPUs, and the events that wait to be delivered into a guest. */
+#include "core/lifecycle.h"
 #include "core/sched.h"
 #include "core/vm.h"
 
@@ -57,7 +58,7 @@ void vcpu_exception(struct vcpu *v, uint8_t vector, bool has_error, uint32_t err
 		enum fault_class first = classify(p->vector), second = classify(vector);
 
 		if (first == CLASS_DOUBLE_FAULT && second != CLASS_BENIGN) {
-			vm_end(v->vm, VM_END_CRASH, "triple fault");
+			vcpu_crash(v, "triple fault");
 			return;
 		}
 		if (makes_double_fault(first, second)) {

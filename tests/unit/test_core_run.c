@@ -372,6 +372,17 @@ static void test_double_faults(void **state)
 	}
 }
 
+/* A triple fault is a crash with its dump. */
+static void test_triple_fault_is_dumped(void **state)
+{
+	(void)state;
+	vcpu_exception(v, EXC_DF, true, 0);
+	vcpu_gp(v);
+	assert_int_equal(vm->end, VM_END_CRASH);
+	assert_int_equal(fake_hv.dumps, 1);
+	assert_non_null(strstr(machine.log, "vm vm0: vcpu 0: triple fault\nthe fake's dump\n"));
+}
+
 static void test_no_error_code_in_real_mode(void **state)
 {
 	(void)state;
@@ -602,6 +613,7 @@ int main(void)
 		T(vectoring_comes_again),
 		T(vectoring_joins),
 		T(double_faults),
+		T(triple_fault_is_dumped),
 		T(no_error_code_in_real_mode),
 		T(hlt_wakes_for_an_interrupt),
 		T(hlt_sleeps_with_if_clear),
