@@ -61,10 +61,11 @@ static void take_requests(struct vcpu *v)
 }
 
 /* Does V, halted, wake? SDM vol. 2A HLT: an enabled interrupt, NMI, INIT; an event that is queued
- * comes first. */
+ * comes first. An NMI that is blocked waits for the IRET of the last one's handler (vol. 3A 6.7.1).
+ */
 static bool wakes(struct vcpu *v)
 {
-	if (v->pending.valid || v->nmi_pending)
+	if (v->pending.valid || (v->nmi_pending && hv->can_inject(v, EVENT_NMI)))
 		return true;
 	if (!lapic_has_deliverable(v))
 		return false;

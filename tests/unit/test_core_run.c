@@ -442,6 +442,18 @@ static void test_hlt_sleeps_below_tpr(void **state)
 	assert_string_equal(fake_trace(), "irq112 end0 ");
 }
 
+/* In an NMI's handler a second one is kept, and wakes nothing (6.7.1). */
+static void test_hlt_sleeps_with_nmi_blocked(void **state)
+{
+	(void)state;
+	block_nmi(v);
+	v->st_valid = 0;
+	assert_false(wakes_for(send_nmi));
+	lapic_post(v, 0x50, false);
+	run_vcpu(v);
+	assert_string_equal(fake_trace(), "irq80 end0 ");
+}
+
 static void test_hlt_wakes_for_init(void **state)
 {
 	(void)state;
@@ -618,6 +630,7 @@ int main(void)
 		T(hlt_wakes_for_an_interrupt),
 		T(hlt_sleeps_with_if_clear),
 		T(hlt_sleeps_below_tpr),
+		T(hlt_sleeps_with_nmi_blocked),
 		T(hlt_wakes_for_init),
 		T(hlt_with_an_interrupt_pending),
 		T(init_stops),
