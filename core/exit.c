@@ -76,7 +76,9 @@ static enum act on_cpuid(struct vcpu *v, struct hv_exit *x)
 static enum act on_hlt(struct vcpu *v, struct hv_exit *x)
 {
 	(void)x;
-	v->activity = VCPU_HALTED;
+	hv->get_state(v, ST_RIP);
+	if (!(v->st.rflags & RFLAGS_TF))
+		v->activity = VCPU_HALTED;
 	return ACT_NEXT;
 }
 

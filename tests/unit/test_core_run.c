@@ -69,6 +69,11 @@ static void block_nmi(struct vcpu *c)
 	fake_guest(c)->interruptibility |= INTR_NMI_BLOCKED;
 }
 
+static void single_step(struct vcpu *c)
+{
+	fake_guest(c)->rflags |= RFLAGS_TF;
+}
+
 static void end_interrupt(struct vcpu *c)
 {
 	lapic_eoi(c);
@@ -454,6 +459,17 @@ static void test_hlt_sleeps_with_nmi_blocked(void **state)
 	assert_string_equal(fake_trace(), "irq80 end0 ");
 }
 
+/* A debug exception resumes execution (SDM vol. 2A HLT): the single step behind HLT. */
+static void test_hlt_does_not_sleep_in_single_step(void **state)
+{
+	(void)state;
+	single_step(v);
+	v->st_valid = 0;
+	FAKE_RUN(v, hlt);
+	assert_string_equal(fake_trace(), "+1 end0 ");
+	assert_true(fake_of(v)->pending_db);
+}
+
 static void test_hlt_wakes_for_init(void **state)
 {
 	(void)state;
@@ -631,6 +647,7 @@ int main(void)
 		T(hlt_sleeps_with_if_clear),
 		T(hlt_sleeps_below_tpr),
 		T(hlt_sleeps_with_nmi_blocked),
+		T(hlt_does_not_sleep_in_single_step),
 		T(hlt_wakes_for_init),
 		T(hlt_with_an_interrupt_pending),
 		T(init_stops),
