@@ -36,6 +36,8 @@ static void take_sipi(struct vcpu *v)
 {
 	if (v->activity != VCPU_WAIT_SIPI)
 		return;
+	/* It may have been off its core since INIT. */
+	hv->get_state(v, ST_RIP | ST_SEGS);
 	vcpu_state_startup(v, v->sipi_vector);
 	hv->set_state(v, ST_RIP | ST_SEGS);
 	v->activity = VCPU_ACTIVE;

@@ -512,6 +512,52 @@ static void run_ap(void)
 	FAKE_RUN(ap, nothing);
 }
 
+static void assert_started_at(uint8_t vector)
+{
+	const struct vcpu_state *st = fake_guest(vm->vcpu[1]);
+
+	assert_true(fake_of(vm->vcpu[1])->entries > 0);
+	assert_int_equal(st->rip, 0);
+	assert_int_equal(st->seg[SEG_CS].selector, vector << 8);
+	assert_int_equal(st->seg[SEG_CS].base, vector << 12);
+	assert_int_equal(st->cr0, 0x60000010);
+	assert_int_equal(st->rflags, 2);
+}
+
+static void test_sipi_without_init(void **state)
+{
+	(void)state;
+	SEND_SIPI(0x9a);
+	run_ap();
+	assert_started_at(0x9a);
+}
+
+/* Kernels send SIPI right behind INIT. */
+static void test_init_and_sipi_at_once(void **state)
+{
+	(void)state;
+	SEND_INIT;
+	SEND_SIPI(0x9a);
+	run_ap();
+	assert_started_at(0x9a);
+}
+
+static void test_second_sipi_is_ignored(void **state)
+{
+	struct vcpu *ap = vm->vcpu[1];
+
+	(void)state;
+	SEND_SIPI(0x9a);
+	run_ap();
+	vm->state = VM_RUNNING;
+	vm->end = VM_END_NONE;
+	fake_guest(ap)->rip = 0x55;
+	SEND_SIPI(0x77);
+	FAKE_RUN(ap, nothing);
+	assert_int_equal(fake_guest(ap)->rip, 0x55);
+	assert_int_equal(ap->activity, VCPU_ACTIVE);
+}
+
 static void test_init_stops(void **state)
 {
 	struct vcpu *ap = vm->vcpu[1];
@@ -528,6 +574,23 @@ static void test_init_stops(void **state)
 	assert_int_equal(fake_guest(ap)->rip, 0xfff0);
 	/* What waits for the guest is gone, but for an NMI that came after. */
 	assert_int_equal(lapic_next(ap), -1);
+}
+
+/* Others may use the core between an INIT and its SIPI. */
+static void test_sipi_after_another_turn(void **state)
+{
+	struct vcpu *ap = vm->vcpu[1];
+
+	(void)state;
+	SEND_INIT;
+	run_ap();
+	sched_unload(ap);
+	sched_load(v);
+	sched_unload(v);
+	memset(&ap->st, 0xc7, sizeof(ap->st));
+	SEND_SIPI(0x9a);
+	run_ap();
+	assert_started_at(0x9a);
 }
 
 /* Table 10-1: INIT keeps these. */
@@ -650,7 +713,11 @@ int main(void)
 		T(hlt_does_not_sleep_in_single_step),
 		T(hlt_wakes_for_init),
 		T(hlt_with_an_interrupt_pending),
+		T(sipi_without_init),
+		T(init_and_sipi_at_once),
+		T(second_sipi_is_ignored),
 		T(init_stops),
+		T(sipi_after_another_turn),
 		T(what_init_keeps),
 		T(deadline_interrupts_a_busy_guest),
 		T(deadline_in_the_past),
