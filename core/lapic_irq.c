@@ -246,6 +246,16 @@ static void deliver_fixed(struct vcpu *v, uint8_t vector, bool level)
 		lapic_post(v, vector, level);
 }
 
+/*
+ * A start-up IPI that came before the INIT is not for the state after it: that one waits for the
+ * next (SDM vol. 3A 9.4.3).
+ */
+static void request_init(struct vcpu *v)
+{
+	__atomic_fetch_and(&v->requests, ~(uint32_t)REQ_SIPI, __ATOMIC_SEQ_CST);
+	vcpu_request(v, REQ_INIT);
+}
+
 void vapic_lvt_fire(struct vcpu *v, uint32_t lvt_offset)
 {
 	uint32_t lvt = vapic_get(v, lvt_offset);
@@ -260,7 +270,7 @@ void vapic_lvt_fire(struct vcpu *v, uint32_t lvt_offset)
 		vcpu_request(v, REQ_NMI);
 		break;
 	case APIC_INIT:
-		vcpu_request(v, REQ_INIT);
+		request_init(v);
 		break;
 	default:
 		/*
@@ -349,7 +359,7 @@ static bool deliver(struct vcpu *v, const struct apic_msg *msg)
 	case APIC_INIT:
 		/* Level de-assert only set the arbitration IDs of old processors. */
 		if (!msg->level || msg->assert_level)
-			vcpu_request(v, REQ_INIT);
+			request_init(v);
 		return true;
 	case APIC_STARTUP:
 		__atomic_store_n(&v->sipi_vector, msg->vector, __ATOMIC_RELEASE);

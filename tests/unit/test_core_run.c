@@ -576,6 +576,23 @@ static void test_init_stops(void **state)
 	assert_int_equal(lapic_next(ap), -1);
 }
 
+/* A SIPI that an INIT follows is for nobody: the processor waits for the next. */
+static void test_init_behind_a_sipi(void **state)
+{
+	struct vcpu *ap = vm->vcpu[1];
+
+	(void)state;
+	ap->activity = VCPU_ACTIVE;
+	SEND_SIPI(0x9a);
+	SEND_INIT;
+	run_ap();
+	assert_int_equal(ap->activity, VCPU_WAIT_SIPI);
+	assert_int_equal(fake_of(ap)->entries, 0);
+	SEND_SIPI(0x12);
+	FAKE_RUN(ap, nothing);
+	assert_started_at(0x12);
+}
+
 /* Others may use the core between an INIT and its SIPI. */
 static void test_sipi_after_another_turn(void **state)
 {
@@ -717,6 +734,7 @@ int main(void)
 		T(init_and_sipi_at_once),
 		T(second_sipi_is_ignored),
 		T(init_stops),
+		T(init_behind_a_sipi),
 		T(sipi_after_another_turn),
 		T(what_init_keeps),
 		T(deadline_interrupts_a_busy_guest),
