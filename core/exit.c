@@ -9,6 +9,7 @@
 #include "core/lapic.h"
 #include "core/lifecycle.h"
 #include "core/mmio.h"
+#include "core/sched.h"
 #include "core/vm.h"
 #include "lib/assert.h"
 #include "lib/log.h"
@@ -40,6 +41,7 @@ static enum act on_host_irq(struct vcpu *v, struct hv_exit *x)
 	(void)v;
 	(void)x;
 	cpu_irq_window();
+	sched_interrupted();
 	return ACT_STAY;
 }
 
@@ -73,6 +75,7 @@ static enum act on_cpuid(struct vcpu *v, struct hv_exit *x)
 	return exit_cpuid(v);
 }
 
+/* A debug exception resumes execution (SDM vol. 2A HLT): with TF set one is due behind HLT. */
 static enum act on_hlt(struct vcpu *v, struct hv_exit *x)
 {
 	(void)x;

@@ -110,6 +110,11 @@ void sched_attentive(bool on)
 	__atomic_store_n(&sched_of(this_cpu())->attentive, on, __ATOMIC_SEQ_CST);
 }
 
+void sched_interrupted(void)
+{
+	sched_of(this_cpu())->armed = 0;
+}
+
 /* Everything the guest may have: XCR0 must allow a component for XSAVE and XRSTOR to touch it. */
 static uint64_t fpu_mask(const struct vcpu *v)
 {
@@ -441,6 +446,7 @@ _Noreturn void sched_loop(struct pcpu *cpu)
 		struct vcpu *v;
 
 		cpu_irq_window();
+		sched_interrupted();
 		if (lifecycle_all_ended())
 			leave(cpu);
 		keep_house();

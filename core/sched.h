@@ -47,6 +47,11 @@ bool sched_may_stay(struct vcpu *v);
 /* Host TSC at which the core must be back at the latest for its other vCPUs; ~0: never. V is
  * current. */
 uint64_t sched_deadline(struct vcpu *v);
+/*
+ * This core has taken an interrupt: its timer's, perhaps, which may come before its time
+ * (arch/x86/apic.h) and must then be set again.
+ */
+void sched_interrupted(void);
 /* From now on until sched_attentive(false), sched_kick() interrupts this core. */
 void sched_attentive(bool on);
 /*

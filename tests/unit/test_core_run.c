@@ -680,6 +680,26 @@ static void test_deadline_by_the_host_timer(void **state)
 	assert_int_equal(fake.tsc, 10 * MS);
 }
 
+static void fire_early(struct vcpu *c)
+{
+	(void)c;
+	fake_here()->timer = fake.tsc;
+}
+
+/* A timer that counts 32 bits is early (arch/x86/apic.h): it is set again. */
+static void test_host_timer_comes_early(void **state)
+{
+	static const struct fake_step busy[] = {{.guest = fire_early, .ticks = 10 * MS}};
+
+	(void)state;
+	fake.tsc = MS;
+	hv_caps.features = 0;
+	deadline(fake.tsc + 3 * MS);
+	FAKE_RUN(v, busy);
+	assert_string_equal(fake_trace(), "irq236 end0 ");
+	assert_int_equal(v->exits[EXIT_HOST_IRQ], 2);
+}
+
 static void test_periodic(void **state)
 {
 	static const struct fake_step busy[] = {{.ticks = MS / 2},
@@ -740,6 +760,7 @@ int main(void)
 		T(deadline_interrupts_a_busy_guest),
 		T(deadline_in_the_past),
 		T(deadline_by_the_host_timer),
+		T(host_timer_comes_early),
 		T(periodic),
 	};
 
