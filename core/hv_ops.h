@@ -230,8 +230,8 @@ struct hv_ops {
 	void (*put)(struct vcpu *v);
 	/*
 	 * Enters the guest, again and again, until core/ is needed. Looks at v->requests with
-	 * interrupts off before each entry and returns EXIT_NONE when one is set. 0, or -EIO with
-	 * x->reason EXIT_ENTRY_FAILED.
+	 * interrupts off before each entry and returns EXIT_NONE when one is set; an event that was
+	 * to enter is then in x->vectoring. 0, or -EIO with x->reason EXIT_ENTRY_FAILED.
 	 */
 	int (*run)(struct vcpu *v, struct hv_exit *x);
 	/* Fills the groups of v->st that are not yet valid since the last exit. The guest's view:

@@ -38,6 +38,29 @@ void vmx_inject(struct vcpu *v, const struct hv_event *ev)
 	vmwrite(VMCS_ENTRY_INTR_INFO, info);
 }
 
+/*
+ * The entry that was to deliver an event does not come yet. Only one fits into the VMCS, and core/
+ * may have another by then: it gets this one back.
+ */
+void vmx_take_back(struct hv_event *ev)
+{
+	uint64_t info = vmread(VMCS_ENTRY_INTR_INFO);
+
+	if (!(info & INTR_INFO_VALID))
+		return;
+	*ev = (struct hv_event){
+		.valid = true,
+		.has_error = info & INTR_INFO_ERROR,
+		.vector = (uint8_t)info,
+		.type = info >> 8 & 7,
+	};
+	if (ev->has_error)
+		ev->error = (uint32_t)vmread(VMCS_ENTRY_EXCEPTION_ERROR);
+	if (ev->type >= EVENT_SOFT_INTR)
+		ev->insn_len = (uint8_t)vmread(VMCS_ENTRY_INSN_LEN);
+	vmwrite(VMCS_ENTRY_INTR_INFO, 0);
+}
+
 void vmx_want_window(struct vcpu *v, bool intr, bool nmi)
 {
 	uint32_t set = (intr ? PROC_INTR_WINDOW : 0) | (nmi ? PROC_NMI_WINDOW : 0);

@@ -114,6 +114,8 @@ void vmx_decode_exit(struct vcpu *v, uint32_t reason, struct hv_exit *x);
 /* events.c */
 bool vmx_can_inject(struct vcpu *v, uint8_t type);
 void vmx_inject(struct vcpu *v, const struct hv_event *ev);
+/* What vmx_inject() was given, where no entry has delivered it yet; else *EV stays as it is. */
+void vmx_take_back(struct hv_event *ev);
 void vmx_want_window(struct vcpu *v, bool intr, bool nmi);
 void vmx_apic_mode(struct vcpu *v, enum apic_mode mode);
 void vmx_irq_sync(struct vcpu *v);

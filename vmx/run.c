@@ -94,8 +94,10 @@ int vmx_run(struct vcpu *v, struct hv_exit *x)
 		uint32_t reason;
 		enum act act;
 
-		if (READ_ONCE(v->requests))
+		if (READ_ONCE(v->requests)) {
+			vmx_take_back(&x->vectoring);
 			return 0;
+		}
 		if (vmx_enter(v, vv, vv->launched) != VM_SUCCEED)
 			return entry_failed(v, x);
 		v->st_valid = 0;

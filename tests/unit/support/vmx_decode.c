@@ -1,0 +1,3 @@
+#include "tests/unit/support/unprivileged_vmx.h"
+
+#include "vmx/decode.c"

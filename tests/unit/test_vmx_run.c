@@ -1,0 +1,510 @@
+/* links: tests/unit/support/vmx_run.c tests/unit/support/vmx_events.c tests/unit/support/vmx_state.c tests/unit/support/vmx_vcpu.c tests/unit/support/vmx_decode.c tests/unit/support/vmx_caps.c core/gmem.c arch/x86/paging.c lib/strbuf.c lib/fmt.c lib/log.c tests/unit/support/fake_core.c tests/unit/support/fake_machine.c tests/unit/support/fake_vmx.c */
+/* Entries, exits and what a processor keeps between them: VT-x against a table of fields. */
+#include "tests/unit/support/fake_vmx.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "arch/x86/desc.h"
+#include "core/exits.h"
+#include "core/lapic.h"
+#include "core/lifecycle.h"
+#include "core/sched.h"
+
+static struct vm *vm;
+static struct vcpu *v, *w;
+static struct hv_exit x;
+
+/* ---- core/, as far as vmx/ calls it ---- */
+
+static unsigned int cpuids;
+
+enum act exit_cpuid(struct vcpu *c)
+{
+	(void)c;
+	cpuids++;
+	return ACT_NEXT;
+}
+
+enum act exit_rdmsr(struct vcpu *c)
+{
+	(void)c;
+	return ACT_NEXT;
+}
+
+enum act exit_wrmsr(struct vcpu *c)
+{
+	(void)c;
+	return ACT_OUT;
+}
+
+enum act exit_hypercall(struct vcpu *c)
+{
+	(void)c;
+	return ACT_NEXT;
+}
+
+enum act exit_pio(struct vcpu *c, uint16_t port, bool in, uint8_t size)
+{
+	(void)c;
+	assert_int_equal(port, 0x3f8);
+	assert_true(in);
+	assert_int_equal(size, 2);
+	return ACT_NEXT;
+}
+
+unsigned int exit_fetch(struct vcpu *c, uint8_t buf[15])
+{
+	(void)c;
+	(void)buf;
+	return 0;
+}
+
+uint64_t idt_base(void)
+{
+	return 0x1000;
+}
+
+_Noreturn void sched_loop(struct pcpu *cpu)
+{
+	(void)cpu;
+	abort();
+}
+
+/* ---- a VM ---- */
+
+static void flat64(struct vcpu *c)
+{
+	c->st.cr0 = CR0_PE | CR0_PG | CR0_ET;
+	c->st.cr4 = CR4_PAE;
+	c->st.efer = EFER_LME | EFER_LMA;
+	c->st.rflags = RFLAGS_FIXED | RFLAGS_IF;
+	c->st.rip = 0x1000;
+	c->st.seg[SEG_CS].attr = 0xa09b;
+	c->st.seg[SEG_SS].attr = 0xc093;
+}
+
+static void on_core(unsigned int core, struct vcpu *c)
+{
+	machine.here = core;
+	vmx_load(c);
+}
+
+static void start(void)
+{
+	fake_vmx_reset();
+	fake_machine_reset(2);
+	fake_set_msr(MSR_IA32_PAT, HOST_PAT);
+	fake_set_msr(MSR_IA32_EFER, EFER_LME | EFER_LMA);
+	memset(&vmx_controls, 0, sizeof(vmx_controls));
+	vmx_controls.pin = PIN_PREEMPTION_TIMER;
+	vmx_controls.invept_type = vmx_controls.invvpid_type = 1;
+	vm = fake_vm_new(2);
+	v = vm->vcpu[0];
+	w = vm->vcpu[1];
+	vm->npt.root = 0x7000;
+	assert_int_equal(vmx_vm_init(vm), 0);
+	for (unsigned int i = 0; i < 2; i++) {
+		free(vm->vcpu[i]->apic_page);
+		vm->vcpu[i]->cpu = pcpus[i];
+		assert_int_equal(vmx_vcpu_init(vm->vcpu[i]), 0);
+		flat64(vm->vcpu[i]);
+		on_core(i, vm->vcpu[i]);
+		assert_int_equal(vmx_vcpu_reset(vm->vcpu[i]), 0);
+	}
+	machine.here = 0;
+	vmx.invvpids = vmx.invepts = 0;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	start();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct vmx_vm *h = vm->hv;
+
+	(void)state;
+	for (unsigned int i = 0; i < 2; i++) {
+		free(vmx_of(vm->vcpu[i])->vmcs);
+		free(vmx_of(vm->vcpu[i])->msr_bitmap);
+		free(vm->vcpu[i]->hv);
+	}
+	free(h->io_bitmap);
+	free(h);
+	fake_vm_free(vm);
+	return 0;
+}
+
+static void guest_hlt(struct vcpu *c)
+{
+	(void)c;
+	vmwrite(VMCS_EXIT_REASON, VMX_HLT);
+	vmwrite(VMCS_EXIT_INSN_LEN, 1);
+}
+
+static void run(void)
+{
+	vmx.guest = guest_hlt;
+	assert_int_equal(vmx_run(v, &x), 0);
+}
+
+/* ---- an event that does not get in ---- */
+
+static void assert_taken_back(const struct hv_event *ev)
+{
+	unsigned int entries = vmx.launches + vmx.resumes;
+
+	vmx_inject(v, ev);
+	v->requests = REQ_NMI;
+	run();
+	assert_int_equal(x.reason, EXIT_NONE);
+	assert_int_equal(vmx.launches + vmx.resumes, entries);
+	assert_true(x.vectoring.valid);
+	assert_int_equal(x.vectoring.vector, ev->vector);
+	assert_int_equal(x.vectoring.type, ev->type);
+	assert_int_equal(x.vectoring.has_error, ev->has_error);
+	assert_int_equal(x.vectoring.error, ev->error);
+	assert_int_equal(x.vectoring.insn_len, ev->insn_len);
+	/* Nor does it enter with the next. */
+	v->requests = 0;
+	run();
+	assert_false(vmx.entered & INTR_INFO_VALID);
+}
+
+static void test_event_is_given_back(void **state)
+{
+	static const struct hv_event events[] = {
+		{.valid = true, .type = EVENT_INTR, .vector = 0x51},
+		{.valid = true, .type = EVENT_NMI, .vector = EXC_NMI},
+		{.valid = true,
+		 .type = EVENT_EXCEPTION,
+		 .vector = EXC_PF,
+		 .has_error = true,
+		 .error = 0x15},
+		{.valid = true, .type = EVENT_SOFT_INTR, .vector = 0x80, .insn_len = 2},
+		{.valid = true, .type = EVENT_SOFT_EXC, .vector = EXC_BP, .insn_len = 1},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(events); i++)
+		assert_taken_back(&events[i]);
+}
+
+static void request_and_exit(struct vcpu *c)
+{
+	c->requests = REQ_IRQ;
+	vmwrite(VMCS_EXIT_REASON, VMX_CPUID);
+	vmwrite(VMCS_EXIT_INSN_LEN, 2);
+}
+
+/* What has entered is not given back. */
+static void test_delivered_event_is_not_given_back(void **state)
+{
+	const struct hv_event ev = {.valid = true, .type = EVENT_INTR, .vector = 0x51};
+
+	(void)state;
+	vmx_inject(v, &ev);
+	vmx.guest = request_and_exit;
+	assert_int_equal(vmx_run(v, &x), 0);
+	assert_int_equal(vmx.entered, INTR_INFO_VALID | 0x51);
+	assert_int_equal(x.reason, EXIT_NONE);
+	assert_false(x.vectoring.valid);
+}
+
+/* An NMI that was cut short blocks nothing yet: 27.3.1.5 would refuse the entry. */
+static void test_nmi_again(void **state)
+{
+	const struct hv_event ev = {.valid = true, .type = EVENT_NMI, .vector = EXC_NMI};
+
+	(void)state;
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, INTR_NMI_BLOCKED);
+	v->st_valid = 0;
+	assert_false(vmx_can_inject(v, EVENT_NMI));
+	vmx_inject(v, &ev);
+	assert_int_equal(vmread(VMCS_GUEST_INTERRUPTIBILITY), 0);
+}
+
+static void test_when_events_may_enter(void **state)
+{
+	static const struct {
+		uint64_t rflags, intr;
+		bool irq, nmi;
+	} cases[] = {
+		{RFLAGS_IF, 0, true, true},
+		{0, 0, false, true},
+		{RFLAGS_IF, INTR_STI, false, false},
+		{RFLAGS_IF, INTR_MOV_SS, false, false},
+		{RFLAGS_IF, INTR_NMI_BLOCKED, true, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		vmwrite(VMCS_GUEST_RFLAGS, cases[i].rflags);
+		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, cases[i].intr);
+		v->st_valid = 0;
+		assert_int_equal(vmx_can_inject(v, EVENT_INTR), cases[i].irq);
+		assert_int_equal(vmx_can_inject(v, EVENT_NMI), cases[i].nmi);
+	}
+}
+
+/* ---- whose VMCS it is ---- */
+
+static void test_launch_and_resume(void **state)
+{
+	(void)state;
+	run();
+	run();
+	assert_int_equal(vmx.launches, 1);
+	assert_int_equal(vmx.resumes, 1);
+	vmx_put(v);
+	vmx_load(v);
+	run();
+	assert_int_equal(vmx.launches, 2);
+}
+
+/* VMCLEAR before another core loads it (25.11.1), and none of its registers stays behind. */
+static void test_move_to_another_core(void **state)
+{
+	(void)state;
+	vmx.registers[FAKE_DR1] = 0x1234;
+	vmx.registers[FAKE_CR2] = 0x5678;
+	fake_wrmsr(MSR_IA32_LSTAR, 0x9abc);
+	vmx_put(v);
+	vmx.registers[FAKE_DR1] = vmx.registers[FAKE_CR2] = 0;
+	fake_wrmsr(MSR_IA32_LSTAR, 0);
+	machine.here = 1;
+	vmx_put(w);
+	vmx_load(v);
+	assert_int_equal(vmx.registers[FAKE_DR1], 0x1234);
+	assert_int_equal(vmx.registers[FAKE_CR2], 0x5678);
+	assert_int_equal(fake_rdmsr(MSR_IA32_LSTAR), 0x9abc);
+	run();
+	/* The rule itself. */
+	vmx.keep_on = true;
+	machine.here = 0;
+	vmx_load(v);
+	assert_string_equal(vmx.broken, "VMPTRLD of a VMCS that is active on another core");
+}
+
+/* ---- translations ---- */
+
+static void test_nested_change_flushes_each_vcpu_once(void **state)
+{
+	(void)state;
+	run();
+	assert_int_equal(vmx.invepts, 0);
+	vmx_npt_flush(vm);
+	/* Whoever is in the guest comes out. */
+	assert_int_equal(v->requests, REQ_EVENT);
+	assert_int_equal(w->requests, REQ_EVENT);
+	v->requests = w->requests = 0;
+	run();
+	assert_int_equal(vmx.invepts, 1);
+	assert_int_equal(vmx.last_eptp, 0x7000 | 6 | 3 << 3);
+	run();
+	assert_int_equal(vmx.invepts, 1);
+	machine.here = 1;
+	vmx.guest = guest_hlt;
+	assert_int_equal(vmx_run(w, &x), 0);
+	assert_int_equal(vmx.invepts, 2);
+}
+
+/* SDM vol. 3A 4.10.4.1: the processor does not see these change, so VPIDs keep what they have. */
+static void test_paging_bits_flush(void **state)
+{
+	static const struct {
+		size_t field;
+		uint64_t bit;
+		bool flushes;
+	} cases[] = {
+		{offsetof(struct vcpu_state, cr0), CR0_PG, true},
+		{offsetof(struct vcpu_state, cr0), CR0_WP, true},
+		{offsetof(struct vcpu_state, cr0), CR0_TS, false},
+		{offsetof(struct vcpu_state, cr0), CR0_CD, false},
+		{offsetof(struct vcpu_state, cr4), CR4_PAE, true},
+		{offsetof(struct vcpu_state, cr4), CR4_PSE, true},
+		{offsetof(struct vcpu_state, cr4), CR4_PGE, true},
+		{offsetof(struct vcpu_state, cr4), CR4_PCIDE, true},
+		{offsetof(struct vcpu_state, cr4), CR4_SMEP, true},
+		{offsetof(struct vcpu_state, cr4), CR4_SMAP, true},
+		{offsetof(struct vcpu_state, cr4), CR4_OSFXSR, false},
+		{offsetof(struct vcpu_state, efer), EFER_NXE, true},
+		{offsetof(struct vcpu_state, efer), EFER_SCE, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		uint64_t *field = (uint64_t *)((char *)&v->st + cases[i].field);
+
+		vmx_get_state(v, ST_CRS);
+		vmx.invvpids = 0;
+		*field ^= cases[i].bit;
+		vmx_set_state(v, ST_CRS);
+		assert_int_equal(vmx.invvpids, cases[i].flushes);
+		if (cases[i].flushes)
+			assert_int_equal(vmx.last_vpid, vmx_of(v)->vpid);
+		*field ^= cases[i].bit;
+		vmx_set_state(v, ST_CRS);
+	}
+}
+
+
+static void test_vpids_differ(void **state)
+{
+	(void)state;
+	assert_int_not_equal(vmx_of(v)->vpid, 0);
+	assert_int_not_equal(vmx_of(v)->vpid, vmx_of(w)->vpid);
+}
+
+/* ---- what the guest sees of its control registers ---- */
+
+static void test_control_registers_behind_the_shadow(void **state)
+{
+	(void)state;
+	vmx_controls.cr0_fixed0 = CR0_PE | CR0_PG | CR0_NE;
+	vmx_controls.cr4_fixed0 = CR4_VMXE;
+	vmx_get_state(v, ST_CRS);
+	v->st.cr0 = CR0_ET | CR0_CD | CR0_NW;
+	v->st.cr4 = 0;
+	v->st.efer = 0;
+	vmx_set_state(v, ST_CRS);
+	/* An unrestricted guest may have paging off; caches stay on, and machine checks. */
+	assert_int_equal(vmread(VMCS_GUEST_CR0), CR0_ET | CR0_NE);
+	assert_int_equal(vmread(VMCS_GUEST_CR4), CR4_VMXE | CR4_MCE);
+	assert_false(vmread(VMCS_ENTRY_CONTROLS) & ENTRY_IA32E);
+	v->st_valid = 0;
+	memset(&v->st, 0, sizeof(v->st));
+	vmx_get_state(v, ST_CRS);
+	assert_int_equal(v->st.cr0, CR0_ET | CR0_CD | CR0_NW);
+	assert_int_equal(v->st.cr4, 0);
+}
+
+/* ---- instructions ---- */
+
+static void test_skip(void **state)
+{
+	(void)state;
+	vmwrite(VMCS_GUEST_RIP, 0x1000);
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, INTR_STI | INTR_NMI_BLOCKED);
+	vmx_skip_insn(v, 3);
+	assert_int_equal(vmread(VMCS_GUEST_RIP), 0x1003);
+	assert_int_equal(vmread(VMCS_GUEST_INTERRUPTIBILITY), INTR_NMI_BLOCKED);
+	assert_int_equal(vmread(VMCS_GUEST_PENDING_DEBUG), 0);
+	vmwrite(VMCS_GUEST_RFLAGS, RFLAGS_FIXED | RFLAGS_TF);
+	vmx_skip_insn(v, 1);
+	assert_int_equal(vmread(VMCS_GUEST_PENDING_DEBUG), DR6_BS);
+}
+
+static void test_skip_wraps(void **state)
+{
+	(void)state;
+	vmwrite(VMCS_GUEST_RIP, 0xfffffffe);
+	vmx_skip_insn(v, 2);
+	assert_int_equal(vmread(VMCS_GUEST_RIP), 0x100000000);
+	vmwrite(VMCS_GUEST_CS_ATTR, 0xc09b);
+	vmwrite(VMCS_GUEST_RIP, 0xfffffffe);
+	vmx_skip_insn(v, 2);
+	assert_int_equal(vmread(VMCS_GUEST_RIP), 0);
+}
+
+static void guest_in(struct vcpu *c)
+{
+	(void)c;
+	vmwrite(VMCS_EXIT_REASON, vmx.resumes ? VMX_HLT : VMX_IO);
+	vmwrite(VMCS_EXIT_QUALIFICATION, 0x3f8 << 16 | BIT(3) | 1);
+	vmwrite(VMCS_EXIT_INSN_LEN, 2);
+}
+
+static void test_fast_port_io(void **state)
+{
+	(void)state;
+	vmwrite(VMCS_GUEST_RIP, 0x1000);
+	vmx.guest = guest_in;
+	assert_int_equal(vmx_run(v, &x), 0);
+	assert_int_equal(x.reason, EXIT_HLT);
+	assert_int_equal(v->exits[EXIT_PIO], 1);
+	assert_int_equal(vmread(VMCS_GUEST_RIP), 0x1002);
+}
+
+static void guest_cpuid(struct vcpu *c)
+{
+	(void)c;
+	vmwrite(VMCS_EXIT_REASON, VMX_CPUID);
+	vmwrite(VMCS_EXIT_INSN_LEN, 2);
+}
+
+/* The preemption timer stands still meanwhile: core/ gets its turn. */
+static void test_fast_exits_end(void **state)
+{
+	(void)state;
+	cpuids = 0;
+	vmx.guest = guest_cpuid;
+	assert_int_equal(vmx_run(v, &x), 0);
+	assert_int_equal(x.reason, EXIT_NONE);
+	assert_in_range(cpuids, 1, 1000);
+}
+
+static void guest_refused(struct vcpu *c)
+{
+	(void)c;
+	vmwrite(VMCS_EXIT_REASON, VMX_REASON_ENTRY_FAILED | VMX_ENTRY_GUEST_STATE);
+}
+
+static void test_entry_failed(void **state)
+{
+	(void)state;
+	vmx.guest = guest_refused;
+	assert_int_equal(vmx_run(v, &x), -5);
+	assert_int_equal(x.reason, EXIT_ENTRY_FAILED);
+}
+
+/* ---- the preemption timer ---- */
+
+static void test_deadline(void **state)
+{
+	(void)state;
+	vmx_controls.timer_shift = 5;
+	fake.tsc = 1000;
+	vmx_set_deadline(v, 1000 + 320);
+	assert_int_equal(vmread(VMCS_PREEMPTION_TIMER), 11);
+	vmx_set_deadline(v, 900);
+	assert_int_equal(vmread(VMCS_PREEMPTION_TIMER), 0);
+	vmx_set_deadline(v, 1000 + (1ull << 60));
+	assert_int_equal(vmread(VMCS_PREEMPTION_TIMER), 0xffffffff);
+	vmx_set_deadline(v, 1001);
+	vmx_set_deadline(v, ~0ull);
+	assert_int_equal(vmread(VMCS_PREEMPTION_TIMER), 0xffffffff);
+}
+
+#define T(name)                                           \
+	{                                                 \
+#name, test_##name, setup, teardown, NULL \
+	}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(event_is_given_back),
+		T(delivered_event_is_not_given_back),
+		T(nmi_again),
+		T(when_events_may_enter),
+		T(launch_and_resume),
+		T(move_to_another_core),
+		T(nested_change_flushes_each_vcpu_once),
+		T(paging_bits_flush),
+		T(vpids_differ),
+		T(control_registers_behind_the_shadow),
+		T(skip),
+		T(skip_wraps),
+		T(fast_port_io),
+		T(fast_exits_end),
+		T(entry_failed),
+		T(deadline),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
