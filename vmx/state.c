@@ -82,7 +82,9 @@ static void set_crs(struct vcpu *v)
 	uint64_t cr4 = st->cr4 | c->cr4_fixed0 | CR4_MCE;
 	uint32_t entry =
 		st->efer & EFER_LMA ? vv->entry | ENTRY_IA32E : vv->entry & ~(uint32_t)ENTRY_IA32E;
-	bool flush = ((vmread(VMCS_GUEST_CR0) ^ cr0) & CR0_PAGING) ||
+	/* Where MOV to CR3 exits because it must (A.3.2), the flush that it means comes from here.
+	 */
+	bool flush = vv->proc & PROC_CR3_LOAD || ((vmread(VMCS_GUEST_CR0) ^ cr0) & CR0_PAGING) ||
 		     ((vmread(VMCS_GUEST_CR4) ^ cr4) & CR4_PAGING) ||
 		     ((vmread(VMCS_GUEST_EFER) ^ st->efer) & EFER_NXE);
 

@@ -90,7 +90,8 @@ static void on_core(unsigned int core, struct vcpu *c)
 	vmx_load(c);
 }
 
-static void start(void)
+/* A processor without TRUE controls has CR3 exits always on, when AND_CR3. */
+static void start(bool and_cr3)
 {
 	fake_vmx_reset();
 	fake_machine_reset(2);
@@ -98,6 +99,7 @@ static void start(void)
 	fake_set_msr(MSR_IA32_EFER, EFER_LME | EFER_LMA);
 	memset(&vmx_controls, 0, sizeof(vmx_controls));
 	vmx_controls.pin = PIN_PREEMPTION_TIMER;
+	vmx_controls.proc = and_cr3 ? PROC_CR3_LOAD : 0;
 	vmx_controls.invept_type = vmx_controls.invvpid_type = 1;
 	vm = fake_vm_new(2);
 	v = vm->vcpu[0];
@@ -119,7 +121,14 @@ static void start(void)
 static int setup(void **state)
 {
 	(void)state;
-	start();
+	start(false);
+	return 0;
+}
+
+static int setup_without_true_controls(void **state)
+{
+	(void)state;
+	start(true);
 	return 0;
 }
 
@@ -352,6 +361,17 @@ static void test_paging_bits_flush(void **state)
 	}
 }
 
+/*
+ * MOV to CR3 flushes, the same value included: where it exits (no TRUE controls, SDM vol. 3D A.3.2)
+ * that is Socle's to do.
+ */
+static void test_cr3_exit_flushes(void **state)
+{
+	(void)state;
+	vmx_get_state(v, ST_CRS);
+	vmx_set_state(v, ST_CRS);
+	assert_int_equal(vmx.invvpids, 1);
+}
 
 static void test_vpids_differ(void **state)
 {
@@ -496,6 +516,8 @@ int main(void)
 		T(move_to_another_core),
 		T(nested_change_flushes_each_vcpu_once),
 		T(paging_bits_flush),
+		{"cr3_exit_flushes", test_cr3_exit_flushes, setup_without_true_controls, teardown,
+		 NULL},
 		T(vpids_differ),
 		T(control_registers_behind_the_shadow),
 		T(skip),
