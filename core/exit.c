@@ -119,32 +119,48 @@ static enum act on_pio(struct vcpu *v, struct hv_exit *x)
 }
 
 /* The GPR operand of MOV CR or MOV DR: ModRM.rm; the register is ModRM.reg (SDM vol. 2B MOV). */
-static bool decode_cr(struct vcpu *v, struct hv_exit *x)
+static bool decode_cr(struct vcpu *v, struct hv_exit *x, const struct insn *insn)
 {
-	uint8_t buf[INSN_MAX];
-	struct insn insn;
-
-	if (!exit_decode(v, buf, &insn))
-		return false;
-	x->insn_len = insn.length;
-	x->cr.gpr = insn.rm;
+	x->insn_len = insn->length;
+	x->cr.gpr = insn->rm;
 	x->cr.decode = false;
-	if (insn.opcode == 0x06) {
+	if (insn->opcode == 0x06) {
 		x->cr.clts = true;
 		x->cr.write = true;
 		x->cr.reg = 0;
 		return true;
 	}
-	if (insn.opcode != 0x01)
+	if (insn->opcode != 0x01)
 		return true;
 	/* LMSW: a register here, since a memory operand would need an access of its own. */
 	x->cr.lmsw = true;
 	x->cr.write = true;
 	x->cr.reg = 0;
-	if (insn.mem)
-		return exit_read_operand(v, &insn, &x->cr.source);
-	x->cr.source = (uint16_t)v->gpr[insn.rm];
+	if (insn->mem)
+		return exit_operand(v, insn, &x->cr.source, false);
+	x->cr.source = (uint16_t)v->gpr[insn->rm];
 	return true;
+}
+
+static bool is_smsw(const struct insn *insn)
+{
+	return insn->opcode == 0x01 && (insn->modrm >> 3 & 7) == 4;
+}
+
+/* SMSW: 16 bits to memory or to a 16-bit register, else all of CR0 (SDM vol. 2B SMSW). */
+static enum act smsw(struct vcpu *v, struct hv_exit *x, const struct insn *insn)
+{
+	uint64_t *reg = &v->gpr[insn->rm];
+	uint16_t low;
+
+	hv->get_state(v, ST_RIP | ST_CRS);
+	low = (uint16_t)v->st.cr0;
+	x->insn_len = insn->length;
+	if (insn->mem)
+		return exit_operand(v, insn, &low, true) ? ACT_NEXT : ACT_STAY;
+	*reg = insn->op_size == 2 ? (*reg & ~0xffffull) | low : v->st.cr0;
+	hv->set_state(v, ST_RIP);
+	return ACT_NEXT;
 }
 
 /* LMSW writes PE, MP, EM and TS, and cannot clear PE (SDM vol. 2A LMSW). */
@@ -196,8 +212,17 @@ static uint64_t cr_read(struct vcpu *v, uint8_t reg)
 
 static enum act on_cr(struct vcpu *v, struct hv_exit *x)
 {
-	if (x->cr.decode && !decode_cr(v, x))
-		return ACT_STAY;
+	if (x->cr.decode) {
+		uint8_t buf[INSN_MAX];
+		struct insn insn;
+
+		if (!exit_decode(v, buf, &insn))
+			return ACT_STAY;
+		if (is_smsw(&insn))
+			return smsw(v, x, &insn);
+		if (!decode_cr(v, x, &insn))
+			return ACT_STAY;
+	}
 	hv->get_state(v, ST_RIP); /* RSP may be the operand */
 	if (!x->cr.write) {
 		v->gpr[x->cr.gpr] = cr_read(v, x->cr.reg);
@@ -213,8 +238,15 @@ static enum act on_dr(struct vcpu *v, struct hv_exit *x)
 {
 	uint64_t *regs[8];
 
-	if (x->dr.decode && !decode_cr(v, x))
-		return ACT_STAY;
+	if (x->dr.decode) {
+		uint8_t buf[INSN_MAX];
+		struct insn insn;
+
+		if (!exit_decode(v, buf, &insn))
+			return ACT_STAY;
+		x->insn_len = insn.length;
+		x->dr.gpr = insn.rm;
+	}
 	hv->get_state(v, ST_DRS | ST_RIP);
 	for (int i = 0; i < 4; i++)
 		regs[i] = &v->st.dr[i];

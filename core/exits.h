@@ -39,7 +39,7 @@ unsigned int exit_fetch(struct vcpu *v, uint8_t buf[15]);
  * queued. */
 bool exit_decode(struct vcpu *v, uint8_t buf[INSN_MAX], struct insn *insn);
 
-/* Reads INSN's 16-bit memory operand. False: a fault is queued. */
-bool exit_read_operand(struct vcpu *v, const struct insn *insn, uint16_t *value);
+/* Reads or writes INSN's 16-bit memory operand. False: a fault is queued. */
+bool exit_operand(struct vcpu *v, const struct insn *insn, uint16_t *value, bool write);
 
 #endif

@@ -319,7 +319,7 @@ static unsigned int fetch(struct vcpu *v, uint8_t buf[INSN_MAX], struct insn *in
 	return have;
 }
 
-bool exit_read_operand(struct vcpu *v, const struct insn *insn, uint16_t *value)
+bool exit_operand(struct vcpu *v, const struct insn *insn, uint16_t *value, bool write)
 {
 	struct access a;
 	struct emul_cpu cpu;
@@ -331,7 +331,8 @@ bool exit_read_operand(struct vcpu *v, const struct insn *insn, uint16_t *value)
 		vcpu_exception(v, cpu.exc.vector, cpu.exc.has_error, cpu.exc.error);
 		return false;
 	}
-	return access_linear(&a, linear, value, sizeof(*value), WALK_READ, false, false) == 0;
+	return access_linear(&a, linear, value, sizeof(*value), write ? WALK_WRITE : WALK_READ,
+			     write, false) == 0;
 }
 
 unsigned int exit_fetch(struct vcpu *v, uint8_t buf[15])
