@@ -49,6 +49,10 @@ OFFSETS_C := $(wildcard $(HV_DIRS:%=%/offsets.c))
 OFFSETS_INC := $(foreach f,$(OFFSETS_C),$(GEN)/$(notdir $(f:%/offsets.c=%))_offsets.inc)
 ASL := $(wildcard guest/*.asl)
 ASL_H := $(ASL:guest/%.asl=$(GEN)/%.h)
+# Spleen, which has Socle's own licence (BSD-2-Clause), of Debian's package fonts-spleen.
+FONT := /usr/share/consolefonts/spleen-8x16.psfu.gz
+FONT_H := $(GEN)/console_font.h
+GEN_H := $(ASL_H) $(FONT_H)
 
 GUEST_BINS := $(patsubst tests/guests/%.asm,$(B)/guests/%.bin,$(wildcard tests/guests/*.asm))
 
@@ -74,7 +78,7 @@ help:
 $(B)/hv/lib/string.o: private HV_CFLAGS += $(call cc-option,-fno-tree-loop-distribute-patterns)
 $(B)/hv/efi/%.o: private HV_CFLAGS += $(EFI_CFLAGS)
 
-$(B)/hv/%.o: %.c Makefile | $(ASL_H)
+$(B)/hv/%.o: %.c Makefile | $(GEN_H)
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) $(HV_CFLAGS) -MMD -MP -c -o $@ $<
@@ -87,7 +91,7 @@ $(B)/hv/%.asm.o: %.asm Makefile $(OFFSETS_INC)
 # X/offsets.c holds asm statements that print "->NAME VALUE" lines into the compiler's assembly output; they become
 # `NAME equ VALUE` in build/gen/X_offsets.inc, so that no structure offset is ever typed by hand.
 define offsets_rule
-$(GEN)/$(notdir $(1:%/offsets.c=%))_offsets.inc: $(1) Makefile | $(ASL_H)
+$(GEN)/$(notdir $(1:%/offsets.c=%))_offsets.inc: $(1) Makefile | $(GEN_H)
 	@mkdir -p $$(@D) $(B)/hv/$(dir $(1))
 	$$(call say,OFFSETS)
 	$(Q)$(CC) $(filter-out -g,$(HV_CFLAGS)) -MMD -MP -MT $$@ -MF $(B)/hv/$(1:.c=.d) -S -o $$(@:.inc=.s) $$<
@@ -103,6 +107,11 @@ $(GEN)/%.h: guest/%.asl Makefile
 	$(Q)$(IASL) -vs -va -p $(GEN)/$* $< >$(GEN)/$*.iasl.log || { cat $(GEN)/$*.iasl.log >&2; exit 1; }
 	$(Q){ echo '/* Made from $<. */'; echo 'static const unsigned char $*_aml[] = {'; \
 	  od -An -v -tx1 $(GEN)/$*.aml | sed 's/ \(..\)/ 0x\1,/g'; echo '};'; } >$@
+
+$(FONT_H): tools/mkfont.py $(FONT) Makefile
+	@mkdir -p $(@D)
+	$(call say,FONT)
+	$(Q)$(PYTHON) tools/mkfont.py $(FONT) >$@
 
 $(B)/socle.so: $(HV_OBJS) efi/socle.lds
 	$(call say,LD)
@@ -138,7 +147,7 @@ UNIT_TESTS := $(patsubst tests/unit/test_%.c,%,$(wildcard tests/unit/test_*.c))
 UNIT_BINS := $(UNIT_TESTS:%=$(B)/unit/test_%)
 unit_links = $(shell sed -n '1s|.*links:\(.*\)\*/.*|\1|p' tests/unit/test_$(1).c)
 
-$(B)/unit/obj/%.o: %.c Makefile | $(ASL_H)
+$(B)/unit/obj/%.o: %.c Makefile | $(GEN_H)
 	@mkdir -p $(@D)
 	$(call say,HOSTCC)
 	$(Q)$(HOSTCC) $(UNIT_CFLAGS) -MMD -MP -c -o $@ $<

@@ -45,6 +45,17 @@ struct boot_vm {
 	struct boot_file kernel, initrd;
 };
 
+/*
+ * The firmware's screen, as it was left (UEFI 2.10 12.9.2.3). A pixel has as many bytes as its
+ * masks need.
+ */
+struct boot_framebuffer {
+	uint64_t base, size;		     /* bytes; base 0: no screen with linear memory */
+	uint32_t width, height;		     /* pixels that are seen */
+	uint32_t stride;		     /* pixels from one line to the next */
+	uint32_t red, green, blue, reserved; /* masks of a pixel's bits */
+};
+
 /* An entry of the UEFI memory map as it was at ExitBootServices, for runtime services: EFI types
  * and attributes. */
 struct boot_memory {

@@ -6,7 +6,7 @@ export LC_ALL=C
 # building; images; the emulators and their firmware; tests (libzydis: the instruction decoder is compared with it);
 # downloading the sample guest's kernel
 packages="
-gcc libc6-dev make binutils gnu-efi nasm acpica-tools python3
+gcc libc6-dev make binutils gnu-efi nasm acpica-tools python3 fonts-spleen
 gdisk mtools
 bochs bochs-term bochsbios vgabios ovmf qemu-system-x86
 libcmocka-dev libzydis-dev libasan8 libubsan1 python3-pytest python3-pytest-xdist python3-pexpect dosfstools
