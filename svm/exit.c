@@ -11,6 +11,11 @@
 
 #define CPUID_XSTATE 0xdu
 
+/* APM vol. 3 table A-7: VMRUN to INVLPGA, VMMCALL among them, stand close together. */
+#define VMCALL_MODRM  0xc1
+#define VMRUN_MODRM   0xd8
+#define INVLPGA_MODRM 0xdf
+
 /* What an exit is to be reported as; the length of its instruction, where the processor says. */
 static enum exit_next leave(struct vcpu *v, struct hv_exit *x, enum hv_reason reason)
 {
@@ -109,27 +114,52 @@ static enum exit_next exception(struct vcpu *v, struct hv_exit *x, uint8_t vecto
 	return LEAVE;
 }
 
+/* 0F 01 with this ModRM byte, without a prefix. */
+static bool is_0f01(const uint8_t *insn, unsigned int n, uint8_t first, uint8_t last)
+{
+	return n >= 3 && insn[0] == 0x0f && insn[1] == 0x01 && insn[2] >= first && insn[2] <= last;
+}
+
 static enum exit_next on_ud(struct vcpu *v, struct hv_exit *x)
 {
-	static const uint8_t vmcall[] = {0x0f, 0x01, 0xc1};
 	uint8_t buf[15];
 	unsigned int n = exit_fetch(v, buf);
+	enum act act;
 
 	if (!n)
 		return RESUME;
-	if (n < sizeof(vmcall) || buf[0] != vmcall[0] || buf[1] != vmcall[1] || buf[2] != vmcall[2])
+	if (!is_0f01(buf, n, VMCALL_MODRM, VMCALL_MODRM))
 		return exception(v, x, EXC_UD);
 	v->exits[EXIT_HYPERCALL]++;
-	switch (exit_hypercall(v)) {
-	case ACT_STAY:
+	act = exit_hypercall(v);
+	if (act != ACT_STAY)
+		svm_skip_insn(v, 3);
+	return act == ACT_OUT ? LEAVE : RESUME;
+}
+
+static bool is_canonical(const struct svm_vcpu *s, uint64_t addr)
+{
+	unsigned int unused = s->cr4 & CR4_LA57 ? 7 : 16;
+
+	return (uint64_t)((int64_t)(addr << unused) >> unused) == addr;
+}
+
+/*
+ * The extension's instructions look at CPL and at the operand before their intercept: a program
+ * would find by #GP that they are there.
+ */
+static enum exit_next on_gp(struct vcpu *v, struct hv_exit *x)
+{
+	const struct svm_vcpu *s = svm_of(v);
+	uint8_t buf[15];
+	unsigned int n;
+
+	if (s->vmcb.exitinfo1 || s->vmcb.exitintinfo & EVENTINJ_V || !is_canonical(s, s->vmcb.rip))
+		return exception(v, x, EXC_GP);
+	n = exit_fetch(v, buf);
+	if (!n)
 		return RESUME;
-	case ACT_NEXT:
-		svm_skip_insn(v, sizeof(vmcall));
-		return RESUME;
-	default:
-		svm_skip_insn(v, sizeof(vmcall));
-		return LEAVE;
-	}
+	return exception(v, x, is_0f01(buf, n, VMRUN_MODRM, INVLPGA_MODRM) ? EXC_UD : EXC_GP);
 }
 
 static enum exit_next on_exception(struct vcpu *v, struct hv_exit *x)
@@ -143,6 +173,8 @@ static enum exit_next on_exception(struct vcpu *v, struct hv_exit *x)
 	}
 	if (vector == EXC_UD)
 		return on_ud(v, x);
+	if (vector == EXC_GP)
+		return on_gp(v, x);
 	if (vector == EXC_MC) {
 		/* It has not been delivered: the host's handler gets it (15.12.18). */
 		__asm__ volatile("int %0" ::"i"(EXC_MC) : "memory");

@@ -110,9 +110,10 @@ uint64_t svm_nested_root(const struct vm *vm);
 /* vcpu.c */
 /*
  * Exceptions that always exit. Endless delivery of #DB and #AC must give the host its turn, a
- * machine check is the host's, and the other vendor's hypercall raises #UD.
+ * machine check is the host's, the other vendor's hypercall raises #UD, and the processor answers a
+ * program that tries an instruction of the extension with #GP.
  */
-#define SVM_EXCEPTIONS (BIT(EXC_DB) | BIT(EXC_UD) | BIT(EXC_AC) | BIT(EXC_MC))
+#define SVM_EXCEPTIONS (BIT(EXC_DB) | BIT(EXC_UD) | BIT(EXC_GP) | BIT(EXC_AC) | BIT(EXC_MC))
 
 int svm_vcpu_init(struct vcpu *v);
 int svm_vcpu_reset(struct vcpu *v);

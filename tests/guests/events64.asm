@@ -81,6 +81,8 @@ PIECE "AMD-V instructions"
 	MUST_FAULT UD, clgi
 	MUST_FAULT UD, skinit
 	MUST_FAULT UD, invlpga
+	mov	eax, 1			; no page begins there
+	MUST_FAULT UD, vmload
 	VERDICT_OF_BAD
 PIECE "VT-x instructions"
 	MUST_FAULT UD, vmxon [scratch]

@@ -410,6 +410,37 @@ static void test_hypercall_of_either_vendor(void **state)
 	assert_int_equal(vmcb()->rip, 0x1005);
 }
 
+static void do_gp(struct vmcb *b)
+{
+	b->exitcode = VMEXIT_EXCP0 + EXC_GP;
+}
+
+static void do_gp_with_error(struct vmcb *b)
+{
+	b->exitcode = VMEXIT_EXCP0 + EXC_GP;
+	b->exitinfo1 = 0x28;
+}
+
+/* A program's VMLOAD is #GP on a processor with SVM, #UD on one without. */
+static void test_general_protection(void **state)
+{
+	struct hv_exit x;
+
+	(void)state;
+	memcpy(core.bytes, "\x0f\x01\xda", 3);
+	assert_int_equal(run_one(do_gp).event.vector, EXC_UD);
+	x = run_one(do_gp_with_error);
+	assert_int_equal(x.event.vector, EXC_GP);
+	assert_int_equal(x.event.error, 0x28);
+	vmcb()->rip = 0x800000000000;
+	assert_int_equal(run_one(do_gp).event.vector, EXC_GP);
+	vmcb()->rip = 0x1000;
+	memcpy(core.bytes, "\x0f\x01\xd7", 3);
+	x = run_one(do_gp);
+	assert_int_equal(x.event.vector, EXC_GP);
+	assert_true(x.event.has_error);
+}
+
 static void do_ac(struct vmcb *b)
 {
 	b->exitcode = VMEXIT_EXCP0 + EXC_AC;
@@ -884,6 +915,7 @@ int main(void)
 		TEST(test_pio),
 		TEST(test_plain_reasons),
 		TEST(test_hypercall_of_either_vendor),
+		TEST(test_general_protection),
 		TEST(test_exception_with_error_code),
 		TEST(test_nested_page_fault),
 		TEST(test_registers),

@@ -327,7 +327,7 @@ static void test_guests_get_no_svm_instruction(void **state)
 	(void)state;
 	assert_int_equal(vmcb()->intercept[WORD_3] & word3, word3);
 	assert_int_equal(vmcb()->intercept[WORD_4] & word4, word4);
-	assert_int_equal(vmcb()->intercept[WORD_EXCEPTION], BIT(1) | BIT(6) | BIT(17) | BIT(18));
+	assert_int_equal(vmcb()->intercept[WORD_EXCEPTION], BIT(1) | BIT(6) | BIT(13) | BIT(17) | BIT(18));
 	assert_true(vmcb()->int_ctl & INT_CTL_INTR_MASKING);
 	assert_false(vmcb()->int_ctl & INT_CTL_GIF_ENABLE);
 	assert_int_equal(vmcb()->lbr_virt, 0); /* nor virtual VMLOAD and VMSAVE */
@@ -422,7 +422,7 @@ static void test_dump_names(void **state)
 	assert_non_null(strstr(text, "EXITCODE               0000000000000072 VMEXIT_CPUID\n"));
 	assert_non_null(strstr(text, "EXITINTINFO            0000000080000020 V\n"));
 	assert_non_null(strstr(text, " SHUTDOWN\n"));
-	assert_non_null(strstr(text, "EXCP_DB EXCP_UD EXCP_AC EXCP_MC"));
+	assert_non_null(strstr(text, "EXCP_DB EXCP_UD EXCP_GP EXCP_AC EXCP_MC"));
 	assert_non_null(
 		strstr(text, "CR0                    0000000080010033 PE MP ET NE WP PG\n"));
 	assert_non_null(strstr(text, "RIP                    ffffffff81000000\n"));
