@@ -77,7 +77,8 @@ struct handover {
 	struct boot_extent pool; /* Socle's own memory, below 4 GiB, 2 MiB aligned, not zeroed */
 	uint64_t trampoline;	 /* one page below 1 MiB */
 	uint64_t rsdp;		 /* physical address, 0: none */
-	uint64_t framebuffer;	 /* 0: none */
+	struct boot_framebuffer framebuffer;
+	bool screen; /* the console is shown on the framebuffer, which is usable */
 	struct boot_memory *memory;
 	size_t memory_count;
 	uint64_t wall_clock_s; /* UTC seconds since 1970, read with the TSC at wall_clock_tsc; 0 if
@@ -99,6 +100,9 @@ typedef void boot_report(void *ctx, const struct config_pos *pos, const char *te
    name. Polled. Returns whether a port answers. Call again when the configuration is known. */
 bool boot_serial_init(const struct config_socle *config, uint64_t rsdp);
 void boot_serial_write(const char *text, size_t len);
+
+/* Whether the console can be shown on FB. While the firmware's page tables are in use. */
+bool boot_screen_usable(const struct boot_framebuffer *fb);
 
 /*
  * For firmware without MP services: the APIC IDs of the processors, the executing one first, the
@@ -123,9 +127,11 @@ unsigned int boot_check_vm(const struct boot_vm *vm, boot_report *report, void *
 
 /*
  * Bytes of Socle's own memory that this configuration needs on a machine with CPUS processors and
- * physical addresses up to TOP (page tables included).
+ * physical addresses up to TOP (page tables included), its console being shown on SCREEN (NULL:
+ * it is not).
  */
-uint64_t boot_pool_size(const struct config *config, size_t cpus, uint64_t top);
+uint64_t boot_pool_size(const struct config *config, size_t cpus, uint64_t top,
+			const struct boot_framebuffer *screen);
 
 /* After ExitBootServices, on the boot processor, interrupts off. H and all it points to stay where
  * they are. */

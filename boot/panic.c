@@ -6,6 +6,7 @@
 #include "arch/x86/cpu.h"
 #include "arch/x86/desc.h"
 #include "boot/handover.h"
+#include "boot/physical_console.h"
 #include "lib/assert.h"
 #include "lib/log.h"
 #include "lib/strbuf.h"
@@ -65,8 +66,10 @@ static void take_floor(void)
 	apic_send_nmi_others();
 }
 
+/* The screen has the last messages above this: it shows no more of them. */
 static _Noreturn void finish(void)
 {
+	physical_console_redraw();
 	boot_serial_write("socle: the last messages:\r\n", 27);
 	log_replay(RECENT_LINES, write_line, NULL);
 	if (reboot_on_panic)
@@ -83,7 +86,7 @@ static void say(const char *format, va_list args)
 	sb_puts(&sb, "\r\nsocle: panic: ");
 	sb_vprintf(&sb, format, args);
 	sb_puts(&sb, "\r\n");
-	boot_serial_write(sb.text, sb.len);
+	physical_console_panic(sb.text, sb.len);
 }
 
 void panic(const char *format, ...)
@@ -125,7 +128,7 @@ static void say_registers(const struct int_frame *f)
 		sb_init(&sb, text, sizeof(text));
 		sb_printf(&sb, "%4s %016llx%s", regs[i].name, (unsigned long long)regs[i].value,
 			  i % 3 == 2 ? "\r\n" : "");
-		boot_serial_write(sb.text, sb.len);
+		physical_console_panic(sb.text, sb.len);
 	}
 }
 

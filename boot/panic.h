@@ -8,7 +8,7 @@
 void panic_set_reboot(bool reboot);
 
 /*
- * Says why on the serial port, past all locks, stops the other cores and then halts or resets the
+ * Says why on the console, past all locks, stops the other cores and then halts or resets the
  * machine. From any context but the firmware's.
  */
 _Noreturn void panic(const char *format, ...) __attribute__((format(printf, 1, 2), cold));

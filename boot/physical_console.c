@@ -2,10 +2,13 @@
 
 #include "arch/x86/apic.h"
 #include "arch/x86/desc.h"
+#include "arch/x86/host_map.h"
 #include "arch/x86/ioapic_phys.h"
+#include "arch/x86/pages.h"
 #include "arch/x86/tsc.h"
 #include "arch/x86/uart.h"
 #include "boot/firmware.h"
+#include "boot/screen.h"
 #include "boot/serial.h"
 #include "core/console.h"
 #include "core/sched.h"
@@ -13,11 +16,23 @@
 #include "lib/util.h"
 
 #define TICK_NS 100000000ull
+/* How often the screen is drawn, how long that may keep the boot core's guest waiting, and how long
+ * the guest may then run when there is more to draw. */
+#define FRAME_NS 40000000ull
+#define DRAW_NS	 1000000ull
+#define PAUSE_NS 9000000ull
+
+/* What the screen shows at first: as much as the largest one holds. */
+#define REPLAY_LINES 256
 /* A port that never falls silent is no reason to stay in its handler. */
 #define MAX_TURNS 64
 
 static struct uart *ports;
 static size_t count;
+/* A port whose interrupt is not known is looked at by the clock. */
+static bool polled;
+/* There is a screen; and the clock, not each line, has it drawn. */
+static bool screen, drawn_by_clock;
 
 /* Every port gets every byte, so the fullest one decides. */
 static unsigned int tx_room(void)
@@ -33,6 +48,9 @@ static void tx(uint8_t byte)
 {
 	for (size_t i = 0; i < count; i++)
 		uart_tx(&ports[i], byte);
+	screen_put(byte);
+	if (byte == '\n' && !drawn_by_clock)
+		screen_draw(~0ull);
 }
 
 static bool rx(uint8_t *byte)
@@ -51,10 +69,74 @@ static void tx_irq(bool on)
 
 static const struct console_port port = {tx_room, tx, rx, tx_irq};
 
+/* ---- the screen ---- */
+
+bool boot_screen_usable(const struct boot_framebuffer *fb)
+{
+	return screen_bytes(fb) > 0 && firmware_maps(fb->base, screen_bytes(fb));
+}
+
+void physical_console_map(const struct handover *h)
+{
+	const struct boot_framebuffer *fb = &h->framebuffer;
+	void *memory;
+
+	if (!h->screen)
+		return;
+	/* What is told of the end of one framebuffer may be another device's: no reason to stop. */
+	if (host_map_add(fb->base, screen_bytes(fb), PT_R | PT_W, MT_WC)) {
+		log_warn("the screen cannot be mapped: it is not used");
+		return;
+	}
+	memory = pages_alloc(ALIGN_UP(screen_memory(fb), PAGE_SIZE) / PAGE_SIZE);
+	if (!memory)
+		return;
+	screen_open(fb, 0, memory);
+	screen = true;
+}
+
+static void screen_line(void *ctx, const char *line, size_t len)
+{
+	(void)ctx;
+	for (size_t i = 0; i < len; i++)
+		screen_put((uint8_t)line[i]);
+	screen_put('\r');
+	screen_put('\n');
+}
+
+/* When to draw again. */
+static uint64_t draw(void)
+{
+	bool done = screen_draw(tsc_now() + tsc_from_ns(DRAW_NS));
+
+	return tsc_now() + tsc_from_ns(done ? FRAME_NS : PAUSE_NS);
+}
+
+void physical_console_flush(void)
+{
+	console_flush();
+	screen_draw(~0ull);
+}
+
+void physical_console_panic(const char *text, size_t len)
+{
+	boot_serial_write(text, len);
+	for (size_t i = 0; i < len; i++)
+		screen_put((uint8_t)text[i]);
+}
+
+void physical_console_redraw(void)
+{
+	screen_redraw();
+}
+
+/* ---- interrupts and time ---- */
+
 void physical_console_init(void)
 {
 	count = serial_ports(&ports);
-	console_init(count ? &port : NULL);
+	log_replay(REPLAY_LINES, screen_line, NULL);
+	console_init(count || screen ? &port : NULL);
 	log_set_sink(console_write_log, NULL);
 }
 
@@ -107,38 +189,30 @@ static bool route(const struct uart *u, const struct acpi_info *acpi, unsigned i
 	       0;
 }
 
-/* A port whose interrupt is not known is looked at by the clock. */
-static uint64_t poll(void)
-{
-	uint64_t soon = tsc_now() + tsc_from_ns(TICK_NS);
-
-	console_irq();
-	return MIN(console_tick(), soon);
-}
-
 static uint64_t tick(void)
 {
-	uint64_t soon = tsc_now() + tsc_from_ns(TICK_NS);
+	uint64_t next = tsc_now() + tsc_from_ns(TICK_NS);
 
-	return MIN(console_tick(), soon);
+	if (polled)
+		console_irq();
+	next = MIN(next, console_tick());
+	return screen ? MIN(next, draw()) : next;
 }
 
 void physical_console_use_irq(const struct handover *h)
 {
 	const struct acpi_info *acpi = firmware_tables(h->rsdp);
-	bool all = true;
 
-	if (!count)
+	if (!count && !screen)
 		return;
 	for (size_t i = 0; i < count; i++)
-		all &= route(&ports[i], acpi, (unsigned int)i);
-	if (all)
-		console_use_irq();
-	else
+		polled |= !route(&ports[i], acpi, (unsigned int)i);
+	if (polled)
 		log_info("a console's interrupt is not known: it is polled");
-	/* With one VM nothing is due by the clock: its bytes pass as they are. */
-	if (!all)
-		sched_set_housekeeping(poll);
-	else if (h->vm_count > 1)
+	else
+		console_use_irq();
+	drawn_by_clock = true;
+	/* With one VM and no screen nothing is due by the clock: its bytes pass as they are. */
+	if (polled || screen || h->vm_count > 1)
 		sched_set_housekeeping(tick);
 }

@@ -1,9 +1,10 @@
 #include "boot/power.h"
 
 #include "arch/x86/cpu.h"
+#include "arch/x86/host_map.h"
 #include "arch/x86/paging.h"
 #include "boot/firmware.h"
-#include "core/console.h"
+#include "boot/physical_console.h"
 #include "core/lifecycle.h"
 #include "lib/log.h"
 #include "lib/util.h"
@@ -67,14 +68,15 @@ static void emulator_off(void)
 
 void machine_off(void)
 {
-	console_flush();
+	physical_console_flush();
 	write_cr3(firmware.root);
 	if (reset_service)
 		reset_service(EFI_RESET_SHUTDOWN, 0, 0, NULL);
+	write_cr3(host_map_root());
 	acpi_off();
 	emulator_off();
 	log_info("the machine does not switch itself off; it may be switched off now");
-	console_flush();
+	physical_console_flush();
 	for (;;)
 		cpu_hlt();
 }

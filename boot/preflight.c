@@ -7,6 +7,7 @@
 #include "arch/x86/cpuid.h"
 #include "arch/x86/percpu.h"
 #include "boot/firmware.h"
+#include "boot/screen.h"
 #include "core/console.h"
 #include "core/vm.h"
 #include "devices/pc_ports.h"
@@ -433,11 +434,12 @@ static uint64_t tables_for(uint64_t bytes, uint64_t pieces)
 	return bytes / GIB(1) + bytes / GIB(512) + 2 * pieces + 4;
 }
 
-/* Nested tables, and the host's while the VM's exits are handled; in pages. */
-static uint64_t vm_tables(uint64_t memory)
+/* Nested tables, and the host's while the VM's exits are handled, with OWN tables for Socle itself;
+   in pages. */
+static uint64_t vm_tables(uint64_t memory, uint64_t own)
 {
 	uint64_t nested = tables_for(memory, 2) + 16;
-	uint64_t host = tables_for(memory, MIN(memory / MIB(2), RAM_PIECES)) + OWN_TABLES;
+	uint64_t host = tables_for(memory, MIN(memory / MIB(2), RAM_PIECES)) + own;
 
 	/* Pages of 4 KiB take 512 times as many tables as pages of 2 MiB. */
 	if (hv_caps.features & HV_F_EXEC_4K)
@@ -445,16 +447,20 @@ static uint64_t vm_tables(uint64_t memory)
 	return nested + host;
 }
 
-uint64_t boot_pool_size(const struct config *config, size_t cpus, uint64_t top)
+uint64_t boot_pool_size(const struct config *config, size_t cpus, uint64_t top,
+			const struct boot_framebuffer *screen)
 {
 	uint64_t size = POOL_FIXED + cpus * POOL_PER_CPU;
-	uint64_t tables = tables_for(top, 1) + OWN_TABLES;
+	uint64_t own = OWN_TABLES + (screen ? tables_for(screen_bytes(screen), 1) : 0);
+	uint64_t tables = tables_for(top, 1) + own;
 
 	for (size_t i = 0; i < config->vm_count; i++) {
 		const struct config_vm *vm = &config->vms[i];
 
 		size += POOL_PER_VM + CONSOLE_RING + PAGE_SIZE + vm->vcpus * POOL_PER_VCPU;
-		tables += vm_tables(vm->memory);
+		tables += vm_tables(vm->memory, own);
 	}
+	if (screen)
+		size += ALIGN_UP(screen_memory(screen), PAGE_SIZE);
 	return size + tables * PAGE_SIZE;
 }

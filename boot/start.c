@@ -232,6 +232,7 @@ void boot_start(struct handover *h)
 	must(smp_prepare(h->trampoline), "trampoline");
 	must(apic_init(needs_x2apic(h)), "local APIC");
 	map_devices(acpi);
+	physical_console_map(h);
 	must(power_init(h), "firmware's page tables");
 	init_cpus(h);
 	pcpus[0]->state = CPU_ONLINE;

@@ -58,7 +58,7 @@ static const struct config_choice console_choices[] = {
 	{"com3", CONSOLE(CONFIG_CONSOLE_COM, 3), false},
 	{"com4", CONSOLE(CONFIG_CONSOLE_COM, 4), false},
 	{"none", CONSOLE(CONFIG_CONSOLE_NONE, 0), false},
-	{"screen", CONSOLE(CONFIG_CONSOLE_SCREEN, 0), true},
+	{"screen", CONSOLE(CONFIG_CONSOLE_SCREEN, 0), false},
 };
 
 #define CHOICES(c) .parse = config_parse_choice, .choices = (c), .choice_count = ARRAY_SIZE(c)

@@ -142,14 +142,43 @@ void console_start(uint64_t rsdp)
 	log_set_sink(write_line, NULL);
 }
 
-void console_configure(const struct config_socle *config, uint64_t rsdp)
+static bool names(const struct config_socle *config, enum config_console_kind kind)
 {
+	for (size_t i = 0; i < config->console_count; i++)
+		if (config->consoles[i].kind == kind)
+			return true;
+	return false;
+}
+
+static void print_screen(const struct boot_framebuffer *fb, bool asked)
+{
+	const char *why = "no serial port answers: the console goes to the firmware's";
+
+	log_info("%s screen: %u x %u pixels at %lx", asked ? "console:" : why, fb->width,
+		 fb->height, fb->base);
+}
+
+bool console_configure(const struct config_socle *config, uint64_t rsdp,
+		       const struct boot_framebuffer *fb)
+{
+	bool asked = names(config, CONFIG_CONSOLE_SCREEN), screen;
+
 	log_set_level(config->log);
 	serial = boot_serial_init(config, rsdp);
-	if (!serial && !(config->console_count && config->consoles[0].kind == CONFIG_CONSOLE_NONE))
-		log_warn("no serial port answers at %s: once the firmware is left, nothing will be "
-			 "seen of Socle and its guests",
-			 config->console_count ? "what `console` names" : "com1");
+	screen = asked || (!serial && !names(config, CONFIG_CONSOLE_NONE));
+	if (!screen)
+		return false;
+	if (boot_screen_usable(fb)) {
+		print_screen(fb, asked);
+		return true;
+	}
+	if (serial)
+		log_warn("console: the firmware has no screen that Socle can draw on");
+	else
+		log_warn("no serial port answers, and the firmware has no screen that Socle can "
+			 "draw on: once the firmware is left, nothing will be seen of Socle and "
+			 "its guests");
+	return false;
 }
 
 void console_leave_firmware(void)

@@ -84,7 +84,8 @@ static void check_setup(struct handover *h, const struct setup *s, struct volume
 		report_error(r, EFI_OUT_OF_RESOURCES, NULL, "out of memory");
 		return;
 	}
-	pool = boot_pool_size(&s->config, h->cpu_count, ram_top(ram));
+	pool = boot_pool_size(&s->config, h->cpu_count, ram_top(ram),
+			      h->screen ? &h->framebuffer : NULL);
 	setup_check(s, h->cpu_count, ram_survey(ram, pool), r);
 	if (r->errors == 0)
 		ram_claim(ram, h, pool, r);
@@ -104,12 +105,12 @@ static void start(uint64_t start_tsc, struct volume *v, struct report *r)
 	h->start_tsc = start_tsc;
 	h->image = platform_image();
 	h->rsdp = platform_rsdp();
-	h->framebuffer = platform_framebuffer();
+	platform_framebuffer(&h->framebuffer);
 	h->reset_system = (void *)app_st->RuntimeServices->ResetSystem;
 
 	read_setup(s, v, r);
 	if (s->folder)
-		console_configure(&s->config.socle, h->rsdp);
+		h->screen = console_configure(&s->config.socle, h->rsdp, &h->framebuffer);
 	processors_find(h, r);
 	if (h->cpu_count)
 		check_processors(h, r);

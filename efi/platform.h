@@ -7,8 +7,9 @@
 /* Physical address of the ACPI tables' root, 0: none. */
 uint64_t platform_rsdp(void);
 
-/* Physical address of the screen's memory, 0: none. */
-uint64_t platform_framebuffer(void);
+/* The screen of the firmware's console, else another one; base 0: there is none that Socle can draw
+   on (GOPs that draw by calls alone). */
+void platform_framebuffer(struct boot_framebuffer *fb);
 
 /* Where socle.efi is loaded. */
 struct boot_extent platform_image(void);

@@ -374,6 +374,9 @@ static void consoles(void **state)
 	assert_int_equal(c[2].kind, CONFIG_CONSOLE_MMIO);
 	assert_true(c[2].address == 0xfedc9000);
 	assert_int_equal(c[3].address, 2);
+	parse_good("[socle]\nconsole = com1, screen\n" VM);
+	assert_int_equal(run.config.socle.console_count, 2);
+	assert_int_equal(run.config.socle.consoles[1].kind, CONFIG_CONSOLE_SCREEN);
 }
 
 static void processor_lists(void **state)
@@ -700,9 +703,8 @@ static void keys_of_later_versions_are_errors(void **state)
 static void values_of_later_versions_are_errors(void **state)
 {
 	(void)state;
-	parse_bad("[socle]\nconsole = com1, screen\n" VM "kind = multiboot\nconsole = com2\n[vm "
+	parse_bad("[socle]\nconsole = com1\n" VM "kind = multiboot\nconsole = com2\n[vm "
 		  "b]\nmemory=2M\nvcpus=1\nkernel=k\nkind=pvh\n",
-		  "2:17: console = screen is not supported by this version of Socle\n"
 		  "7:8: kind = multiboot is not supported by this version of Socle\n"
 		  "8:11: console = com2 is not supported by this version of Socle\n"
 		  "13:6: kind = pvh is not supported by this version of Socle\n");

@@ -1,4 +1,4 @@
-/* links: boot/preflight.c devices/pc_ports.c lib/strbuf.c lib/fmt.c */
+/* links: boot/preflight.c boot/screen.c boot/terminal.c devices/pc_ports.c lib/strbuf.c lib/fmt.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -69,6 +69,12 @@ const struct acpi_info *firmware_tables(uint64_t rsdp)
 {
 	(void)rsdp;
 	return has_tables ? &tables : NULL;
+}
+
+/* A screen is drawn by the clock. */
+uint64_t tsc_now(void)
+{
+	return 0;
 }
 
 static int guest_verdict;
@@ -297,7 +303,7 @@ static void the_pool_keeps_the_promise(void **state)
 			vms[n - 1].vcpus = vcpus;
 			vms[n - 1].memory = MIB(2);
 			/* What is left of the 4 MiB is the image's and the configuration's. */
-			assert_in_range(boot_pool_size(&config, vcpus * n, GIB(4)), MIB(1),
+			assert_in_range(boot_pool_size(&config, vcpus * n, GIB(4), NULL), MIB(1),
 					MIB(3) + n * vcpus * KIB(128) + tables_at_most + rings);
 		}
 		memset(vms, 0, sizeof(vms));
@@ -308,15 +314,36 @@ static void larger_guests_get_more_tables(void **state)
 {
 	struct config_vm vm = {.vcpus = 1, .memory = GIB(1)};
 	struct config config = {.vms = &vm, .vm_count = 1};
-	uint64_t small = boot_pool_size(&config, 1, GIB(4)), large;
+	uint64_t small = boot_pool_size(&config, 1, GIB(4), NULL), large;
 
 	(void)state;
 	vm.memory = GIB(100);
-	large = boot_pool_size(&config, 1, GIB(4));
+	large = boot_pool_size(&config, 1, GIB(4), NULL);
 	/* A page of 2 MiB entries for each GiB, nested and in the host's own tables. */
 	assert_true(large >= small + 2 * 99 * PAGE_SIZE);
 	hv_caps.features = HV_F_EXEC_4K;
-	assert_true(boot_pool_size(&config, 1, GIB(4)) >= large + MIB(200));
+	assert_true(boot_pool_size(&config, 1, GIB(4), NULL) >= large + MIB(200));
+}
+
+/* Two cells of 4 bytes for each character, and page tables for Socle and for each VM. */
+static void a_screen_is_counted(void **state)
+{
+	const struct boot_framebuffer fb = {.base = GIB(3),
+					    .size = 800 * 600 * 4,
+					    .width = 800,
+					    .height = 600,
+					    .stride = 800,
+					    .red = 0xff0000,
+					    .green = 0xff00,
+					    .blue = 0xff,
+					    .reserved = 0xff000000};
+	struct config_vm vm = {.vcpus = 1, .memory = GIB(1)};
+	struct config config = {.vms = &vm, .vm_count = 1};
+	uint64_t without = boot_pool_size(&config, 1, GIB(4), NULL);
+
+	(void)state;
+	assert_in_range(boot_pool_size(&config, 1, GIB(4), &fb),
+			without + 100 * 37 * 8 + 2 * 2 * PAGE_SIZE, without + KIB(100));
 }
 
 int main(void)
@@ -336,6 +363,7 @@ int main(void)
 		cmocka_unit_test_setup(a_key_that_is_not_there_is_not_blamed, setup),
 		cmocka_unit_test_setup(the_pool_keeps_the_promise, setup),
 		cmocka_unit_test_setup(larger_guests_get_more_tables, setup),
+		cmocka_unit_test_setup(a_screen_is_counted, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
