@@ -68,6 +68,7 @@ help:
 	@echo 'make run         boot the sample machine (installs what is missing)'
 	@echo 'make test        all tests that fit 40 minutes; test-quick: 2 minutes; test-all: everything'
 	@echo 'make units       build the unit tests; make unit-NAME builds and runs tests/unit/test_NAME.c'
+	@echo 'make bench       what exits cost, beside KVM; bench-exits: ours alone, against the targets'
 	@echo 'make check       include rules, stand-alone headers, sizes of files and functions'
 	@echo 'make fmt         format the C files with clang-format'
 	@echo 'make clean'
@@ -182,6 +183,31 @@ $(B)/socle.img: $(B)/socle.efi config/samples/sample.cfg $(B)/guest/vmlinuz $(B)
 	$(call say,IMAGE)
 	$(Q)tools/mkimg.sh -o $@ --efi $(B)/socle.efi -c config/samples/sample.cfg $(B)/guest/vmlinuz $(B)/guest/initrd.gz
 
+# ---- the benchmark ----------------------------------------------------------------------------------------------
+
+# Both sides run the same guest; a Linux of its own, started by the loader, has KVM and the program that drives it.
+BENCH := $(B)/bench
+
+$(BENCH)/guest.bin: bench/guest.asm Makefile
+	@mkdir -p $(@D)
+	$(NASM) -f bin -o $@ $<
+
+$(BENCH)/kvm: bench/kvm.c Makefile
+	@mkdir -p $(@D)
+	$(HOSTCC) $(COMMON_CFLAGS) -O2 -static -o $@ $< -pthread
+
+$(BENCH)/loader.o: bench/loader.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(HV_CFLAGS) $(EFI_CFLAGS) -c -o $@ $<
+
+$(BENCH)/loader.efi: $(BENCH)/loader.o
+	$(LD) -nostdlib -znocombreloc -znoexecstack -shared -Bsymbolic --no-undefined --build-id=none --hash-style=sysv \
+		-T /usr/lib/elf_x86_64_efi.lds -o $(@:.efi=.so) /usr/lib/crt0-efi-x86_64.o $< -L/usr/lib -lgnuefi -lefi
+	$(OBJCOPY) -j .text -j .sdata -j .data -j .dynamic -j .dynsym -j .rel -j .rela -j '.rel.*' -j '.rela.*' \
+		-j .reloc --target efi-app-x86_64 $(@:.efi=.so) $@
+
+BENCH_FILES := $(B)/socle.efi $(BENCH)/guest.bin $(BENCH)/kvm $(BENCH)/loader.efi build/guest/vmlinuz
+
 # ---- commands ---------------------------------------------------------------------------------------------------
 
 .PHONY: run test test-quick test-all check fmt clean
@@ -194,6 +220,17 @@ run:
 test test-quick test-all:
 	@tools/setup.sh
 	@$(PYTHON) tools/test.py $@
+
+.PHONY: bench bench-exits
+bench:
+	@tools/setup.sh
+	@$(MAKE) $(BENCH_FILES)
+	@$(PYTHON) bench/bench.py --build $(B)
+
+bench-exits:
+	@tools/setup.sh
+	@$(MAKE) $(B)/socle.efi $(BENCH)/guest.bin
+	@$(PYTHON) bench/bench.py --build $(B) --exits-only
 
 check:
 	@$(PYTHON) tests/checks/includes.py

@@ -186,6 +186,9 @@ def start_qemu(args, accel, scratch, log):
                "-drive", f"if=pflash,format=raw,unit=1,file={variables}",
                "-drive", f"if=none,id=disk,format=raw,snapshot=on,file={image}",
                "-chardev", "stdio,id=com1,signal=off", "-serial", "chardev:com1"]
+    if args.icount:
+        # The firmware's waits are long then: no drives that it would look for.
+        command += ["-icount", "shift=0,sleep=off", "-nodefaults"]
     # Its own protocol, for the one event that tells a power-off from a reset (both end it).
     ours, its = socket.socketpair()
     ours.sendall(b'{"execute": "qmp_capabilities"}\n')
@@ -193,7 +196,7 @@ def start_qemu(args, accel, scratch, log):
     if args.usb:
         command += ["-device", "qemu-xhci", "-device", "usb-storage,drive=disk"]
     else:
-        command += ["-device", "ide-hd,drive=disk"]
+        command += ["-device", ("virtio-blk-pci" if args.icount else "ide-hd") + ",drive=disk"]
     with open(log + ".qemu", "wb") as messages:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=messages,
                                    start_new_session=True, preexec_fn=die_with_parent, pass_fds=[its.fileno()])
@@ -352,6 +355,7 @@ def parse():
     p.add_argument("--cpus", type=int, default=2, metavar="N", help="processor cores (default 2)")
     p.add_argument("--memory", type=int, default=1024, metavar="MIB", help="default 1024")
     p.add_argument("--timeout", type=float, default=0, metavar="S", help="end the machine after S seconds")
+    p.add_argument("--icount", action="store_true", help="time counts instructions (QEMU TCG; Bochs always does)")
     p.add_argument("--usb", action="store_true", help="the image is a USB stick (QEMU)")
     p.add_argument("--model", help="Bochs' cpu model, or QEMU's -cpu")
     p.add_argument("--stay", action="store_true", help="go on when Socle returns to the firmware")
