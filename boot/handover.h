@@ -12,6 +12,7 @@
 
 #include "config/config.h"
 #include "core/hv_ops.h"
+#include "guest/guest.h"
 #include "lib/strbuf.h"
 
 struct boot_extent {
@@ -43,6 +44,9 @@ struct boot_vm {
 	struct boot_extent *ram; /* 2 MiB aligned, ascending, the sum is config->memory */
 	size_t ram_count;
 	struct boot_file kernel, initrd;
+	/* As many of each as config->module_count: the files, and what guest/ is given of them. */
+	struct boot_file *module_files;
+	struct guest_module *modules;
 };
 
 /*

@@ -7,6 +7,7 @@
 #include "arch/x86/cpuid.h"
 #include "arch/x86/percpu.h"
 #include "boot/firmware.h"
+#include "boot/image.h"
 #include "boot/screen.h"
 #include "core/console.h"
 #include "core/vm.h"
@@ -331,8 +332,11 @@ static enum config_vm_key blame(const struct boot_vm *vm, int err)
 		return vm->config->pos[CONFIG_VM_KIND].line ? CONFIG_VM_KIND : CONFIG_VM_KERNEL;
 	case -EINVAL:
 		return vm->initrd.path ? CONFIG_VM_INITRD : CONFIG_VM_CMDLINE;
+	case -ENODEV:
+		return CONFIG_VM_MODULE;
 	case -E2BIG:
-		return CONFIG_VM_CMDLINE;
+		return vm->config->pos[CONFIG_VM_CMDLINE].line ? CONFIG_VM_CMDLINE
+							       : CONFIG_VM_MODULE;
 	case -ENOSPC:
 		return CONFIG_VM_MEMORY;
 	default:
@@ -385,14 +389,7 @@ static unsigned int check_ports(const struct config_vm *c, boot_report *report, 
 static unsigned int check_files(const struct boot_vm *vm, boot_report *report, void *ctx)
 {
 	const struct config_vm *config = vm->config;
-	struct guest_image image = {
-		.kind = config->kind,
-		.kernel = vm->kernel.data,
-		.kernel_size = vm->kernel.size,
-		.initrd = vm->initrd.data,
-		.initrd_size = vm->initrd.size,
-		.cmdline = config->cmdline,
-	};
+	struct guest_image image = boot_image(vm);
 	char text[600];
 	struct strbuf sb;
 	int err;

@@ -5,10 +5,12 @@
 #include "arch/x86/pages.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/tsc.h"
+#include "boot/image.h"
 #include "boot/panic.h"
 #include "core/cpuid.h"
 #include "core/gmem.h"
 #include "core/lifecycle.h"
+#include "core/monitor.h"
 #include "core/npt.h"
 #include "core/sched.h"
 #include "core/vm.h"
@@ -107,18 +109,6 @@ static void lay_out_ram(struct vm *vm, const struct boot_vm *b)
 	}
 }
 
-static struct guest_image image_of(const struct boot_vm *b)
-{
-	return (struct guest_image){
-		.kind = b->config->kind,
-		.kernel = b->kernel.data,
-		.kernel_size = b->kernel.size,
-		.initrd = b->initrd.data,
-		.initrd_size = b->initrd.size,
-		.cmdline = b->config->cmdline,
-	};
-}
-
 /* The pristine files are read at each start: in this VM's tables alone, read-only. Two keys may
  * name one file. */
 static void map_file(struct vm *vm, const struct boot_file *f)
@@ -162,11 +152,13 @@ static void build(struct vm *vm, const struct boot_vm *b, const struct mtrr *mtr
 	vm->autostart = c->autostart;
 	vm->weight = c->weight;
 	vm->cap = c->cap;
-	p->image = image_of(b);
+	p->image = boot_image(b);
 	lay_out_ram(vm, b);
 	check(npt_map_ram(vm, mtrr), "nested page tables");
 	map_file(vm, &b->kernel);
 	map_file(vm, &b->initrd);
+	for (size_t i = 0; i < c->module_count; i++)
+		map_file(vm, &b->module_files[i]);
 	check(cpuid_init(vm), "CPUID table");
 	check(hv->vm_init(vm), "virtual machine");
 	for (unsigned int i = 0; i < c->vcpus; i++)
@@ -234,7 +226,7 @@ static void place(const struct handover *h)
 				place_vm(vms[i], h->vms[i].config);
 }
 
-unsigned int vms_build(const struct handover *h)
+void vms_build(const struct handover *h)
 {
 	static struct mtrr mtrr;
 	unsigned int starting = 0;
@@ -254,11 +246,19 @@ unsigned int vms_build(const struct handover *h)
 		starting += vms[i]->autostart;
 	}
 	place(h);
-	return starting;
+	check(monitor_init(vms, vm_count, h->config->socle.escape), "monitor");
 }
 
 void vms_start(void)
 {
+	bool any = false;
+
+	for (size_t i = 0; i < vm_count; i++)
+		any |= vms[i]->autostart;
+	if (!any) {
+		log_info("no vm starts by itself: the monitor is open");
+		monitor_open();
+	}
 	for (size_t i = 0; i < vm_count; i++)
 		if (vms[i]->autostart)
 			vm_start(vms[i]);

@@ -30,9 +30,9 @@ static const struct config_choice yes_no_choices[] = {
 };
 
 static const struct config_choice kind_choices[] = {
-	{"linux", CONFIG_KIND_LINUX, false},	    {"flat16", CONFIG_KIND_FLAT16, false},
-	{"flat32", CONFIG_KIND_FLAT32, false},	    {"flat64", CONFIG_KIND_FLAT64, false},
-	{"multiboot", CONFIG_KIND_MULTIBOOT, true}, {"pvh", CONFIG_KIND_PVH, true},
+	{"linux", CONFIG_KIND_LINUX, false},	     {"flat16", CONFIG_KIND_FLAT16, false},
+	{"flat32", CONFIG_KIND_FLAT32, false},	     {"flat64", CONFIG_KIND_FLAT64, false},
+	{"multiboot", CONFIG_KIND_MULTIBOOT, false}, {"pvh", CONFIG_KIND_PVH, false},
 };
 
 static const struct config_choice action_choices[] = {
@@ -72,8 +72,7 @@ static const struct config_key socle_keys[] = {
 				  .choices = console_choices,
 				  .choice_count = ARRAY_SIZE(console_choices)},
 	[CONFIG_SOCLE_LOG] = {"log", CHOICES(log_choices), SOCLE(log)},
-	[CONFIG_SOCLE_ESCAPE] = {"escape", .parse = config_parse_escape, SOCLE(escape),
-				 .later = true},
+	[CONFIG_SOCLE_ESCAPE] = {"escape", .parse = config_parse_escape, SOCLE(escape)},
 	[CONFIG_SOCLE_ON_PANIC] = {"on_panic", CHOICES(on_panic_choices), SOCLE(on_panic)},
 	[CONFIG_SOCLE_MITIGATIONS] = {"mitigations", CHOICES(mitigations_choices),
 				      SOCLE(mitigations), .later = true},
@@ -90,8 +89,8 @@ static const struct config_key vm_keys[] = {
 	[CONFIG_VM_KERNEL] = {"kernel", .parse = config_parse_text, VM(kernel), .required = true},
 	[CONFIG_VM_KIND] = {"kind", CHOICES(kind_choices), VM(kind)},
 	[CONFIG_VM_INITRD] = {"initrd", .parse = config_parse_text, VM(initrd)},
-	[CONFIG_VM_MODULE] = {"module", .parse = config_parse_modules, VM(modules), .repeats = true,
-			      .later = true},
+	[CONFIG_VM_MODULE] = {"module", .parse = config_parse_modules, VM(modules),
+			      .repeats = true},
 	[CONFIG_VM_CMDLINE] = {"cmdline", .parse = config_parse_text, VM(cmdline),
 			       .may_be_empty = true},
 	[CONFIG_VM_CPUS] = {"cpus", .parse = config_parse_cpus, VM(cpus)},

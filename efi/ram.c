@@ -199,15 +199,45 @@ bool ram_claim(struct ram *ram, struct handover *h, uint64_t pool, struct report
 	return true;
 }
 
-/* Bytes of FILE's pages, unless one of the VMs before VM has the same file. */
-static uint64_t new_bytes(const struct handover *h, size_t vm, const struct boot_file *file)
+/* The files of VM: kernel, initrd, modules. */
+static const struct boot_file *file_of(const struct boot_vm *vm, size_t index)
 {
-	for (size_t i = 0; i < vm; i++) {
-		if (h->vms[i].kernel.pages.base == file->pages.base ||
-		    h->vms[i].initrd.pages.base == file->pages.base)
-			return 0;
+	if (index == 0)
+		return &vm->kernel;
+	return index == 1 ? &vm->initrd : &vm->module_files[index - 2];
+}
+
+static size_t file_count(const struct boot_vm *vm)
+{
+	return 2 + vm->config->module_count;
+}
+
+/* Is the file of number INDEX of VM one that was named before? */
+static bool named_before(const struct handover *h, size_t vm, size_t index)
+{
+	uint64_t base = file_of(&h->vms[vm], index)->pages.base;
+
+	for (size_t i = 0; i <= vm; i++) {
+		size_t end = i < vm ? file_count(&h->vms[i]) : index;
+
+		for (size_t n = 0; n < end; n++) {
+			if (file_of(&h->vms[i], n)->pages.base == base)
+				return true;
+		}
 	}
-	return file->pages.size;
+	return false;
+}
+
+/* Bytes of VM's files that no VM before it has. */
+static uint64_t new_bytes(const struct handover *h, size_t vm)
+{
+	uint64_t bytes = 0;
+
+	for (size_t n = 0; n < file_count(&h->vms[vm]); n++) {
+		if (!named_before(h, vm, n))
+			bytes += file_of(&h->vms[vm], n)->pages.size;
+	}
+	return bytes;
 }
 
 void ram_print_own(const struct handover *h)
@@ -217,7 +247,7 @@ void ram_print_own(const struct handover *h)
 	for (size_t i = 0; i < h->own_count; i++)
 		own += h->own[i].size;
 	for (size_t i = 0; i < h->vm_count; i++)
-		files += new_bytes(h, i, &h->vms[i].kernel) + new_bytes(h, i, &h->vms[i].initrd);
+		files += new_bytes(h, i);
 	log_info(
 		"memory: socle: %lu KiB: image %lu, configuration %lu, pool %lu; and guests' files "
 		"%lu KiB",

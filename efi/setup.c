@@ -183,12 +183,10 @@ static struct loaded *load(struct loader *l, const uint16_t *path, EFI_STATUS *s
 	return f;
 }
 
-/* Reads what VM names under KEY, if it does. */
-static void load_named(struct loader *l, const struct config_vm *vm, enum config_vm_key key,
-		       const char *name, struct boot_file *file)
+/* Reads the file that VM names at POS as its WHAT, if it does. */
+static void load_named(struct loader *l, const struct config_vm *vm, const struct config_pos *pos,
+		       const char *what, const char *name, struct boot_file *file)
 {
-	const char *what = key == CONFIG_VM_KERNEL ? "kernel" : "initrd";
-	const struct config_pos *pos = &vm->pos[key];
 	char text[SHOWN];
 	EFI_STATUS status = EFI_SUCCESS;
 	struct loaded *f;
@@ -215,13 +213,53 @@ static void load_named(struct loader *l, const struct config_vm *vm, enum config
 		  file->size, file->pages.base);
 }
 
+/* The first word of a module's text is its file. NULL: no memory. */
+static char *first_word(const char *text)
+{
+	size_t n = 0;
+	char *word;
+
+	while (text[n] && text[n] != ' ' && text[n] != '\t')
+		n++;
+	word = mem_alloc(n + 1);
+	if (word) {
+		memcpy(word, text, n);
+		word[n] = '\0';
+	}
+	return word;
+}
+
+static void load_modules(struct loader *l, struct boot_vm *vm)
+{
+	const struct config_vm *config = vm->config;
+
+	vm->module_files = mem_alloc(config->module_count * sizeof(*vm->module_files));
+	vm->modules = mem_alloc(config->module_count * sizeof(*vm->modules));
+	for (size_t i = 0; i < config->module_count; i++) {
+		const struct config_item *m = &config->modules[i];
+		struct boot_file *f = &vm->module_files[i];
+		const char *name = vm->module_files && vm->modules ? first_word(m->text) : NULL;
+
+		if (!name) {
+			report_error(l->report, EFI_OUT_OF_RESOURCES, &m->pos,
+				     "vm %s: out of memory", config->name);
+			return;
+		}
+		load_named(l, config, &m->pos, "module", name, f);
+		vm->modules[i] = (struct guest_module){f->data, f->size, m->text};
+	}
+}
+
 static void load_vm(struct loader *l, struct boot_vm *vm)
 {
 	const struct config_vm *config = vm->config;
 	unsigned int errors = l->report->errors;
 
-	load_named(l, config, CONFIG_VM_KERNEL, config->kernel, &vm->kernel);
-	load_named(l, config, CONFIG_VM_INITRD, config->initrd, &vm->initrd);
+	load_named(l, config, &config->pos[CONFIG_VM_KERNEL], "kernel", config->kernel,
+		   &vm->kernel);
+	load_named(l, config, &config->pos[CONFIG_VM_INITRD], "initrd", config->initrd,
+		   &vm->initrd);
+	load_modules(l, vm);
 	l->report->cause = EFI_LOAD_ERROR;
 	if (vm->kernel.path && l->report->errors == errors)
 		boot_check_vm(vm, report_boot, l->report);

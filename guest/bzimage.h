@@ -1,6 +1,6 @@
 /*
- * Reading a Linux kernel's boot file, Documentation/arch/x86/boot.rst, for its 64-bit entry. Pure;
- * nothing of the file is believed.
+ * Reading a Linux kernel's boot file, Documentation/arch/x86/boot.rst, for its 64-bit entry, or its
+ * 32-bit entry where it has no other. Pure; nothing of the file is believed.
  */
 #ifndef GUEST_BZIMAGE_H
 #define GUEST_BZIMAGE_H
@@ -26,7 +26,9 @@ struct bzimage {
 	const uint8_t *payload; /* the protected-mode part, in the file */
 	size_t payload_size;
 	uint64_t load; /* where the payload goes, below 4 GiB + 4 GiB */
-	uint64_t end;  /* the kernel uses memory from load to here before it reads a memory map */
+	uint64_t entry;
+	bool long_mode;	      /* the entry is for 64-bit code, else for 32-bit protected mode */
+	uint64_t end;	      /* the kernel uses memory up to here before it reads a memory map */
 	uint64_t cmdline_max; /* longest command line, without its terminating zero */
 	uint64_t initrd_end;  /* where an initrd must end at the latest: at most 4 GiB */
 	bool initrd_anywhere; /* XLF_CAN_BE_LOADED_ABOVE_4G: it may also lie anywhere else */

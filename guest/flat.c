@@ -18,6 +18,10 @@ static int check(const struct guest_image *img, uint64_t base, uint64_t end, str
 			  img->initrd_size ? "initrd" : "command line");
 		return -EINVAL;
 	}
+	if (img->module_count) {
+		sb_puts(why, "a flat image takes no modules");
+		return -ENODEV;
+	}
 	if (img->kernel_size <= room)
 		return 0;
 	sb_printf(why, "the image has %zu bytes, and there is room for %llu from %#llx on",

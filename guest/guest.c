@@ -5,13 +5,28 @@
 #include "guest/acpi.h"
 #include "guest/bzimage.h"
 #include "guest/kind.h"
+#include "guest/multiboot.h"
+#include "guest/pvh.h"
+#include "lib/assert.h"
 #include "lib/err.h"
 
 static const struct guest_kind *const kinds[] = {
-	[CONFIG_KIND_LINUX] = &kind_linux,
-	[CONFIG_KIND_FLAT16] = &kind_flat16,
-	[CONFIG_KIND_FLAT32] = &kind_flat32,
-	[CONFIG_KIND_FLAT64] = &kind_flat64,
+	[CONFIG_KIND_LINUX] = &kind_linux,   [CONFIG_KIND_MULTIBOOT] = &kind_multiboot,
+	[CONFIG_KIND_PVH] = &kind_pvh,	     [CONFIG_KIND_FLAT16] = &kind_flat16,
+	[CONFIG_KIND_FLAT32] = &kind_flat32, [CONFIG_KIND_FLAT64] = &kind_flat64,
+};
+
+/*
+ * What can be told by its content. A kernel of several formats has them for different boot loaders,
+ * and takes modules in the first of these that it has.
+ */
+static const struct {
+	bool (*magic)(const uint8_t *file, size_t size);
+	enum config_kind kind;
+} formats[] = {
+	{bzimage_magic, CONFIG_KIND_LINUX},
+	{multiboot_magic, CONFIG_KIND_MULTIBOOT},
+	{pvh_magic, CONFIG_KIND_PVH},
 };
 
 /* The kind of IMG, by its content where it has none. NULL: not one that can be loaded. */
@@ -19,8 +34,10 @@ static const struct guest_kind *kind_of(const struct guest_image *img)
 {
 	enum config_kind kind = img->kind;
 
-	if (kind == CONFIG_KIND_AUTO && bzimage_magic(img->kernel, img->kernel_size))
-		kind = CONFIG_KIND_LINUX;
+	for (size_t i = 0; i < ARRAY_SIZE(formats) && kind == CONFIG_KIND_AUTO; i++) {
+		if (formats[i].magic(img->kernel, img->kernel_size))
+			kind = formats[i].kind;
+	}
 	return (size_t)kind < ARRAY_SIZE(kinds) ? kinds[kind] : NULL;
 }
 
@@ -29,17 +46,11 @@ static int check(const struct guest_image *img, const struct guest_ram *ram,
 {
 	*kind = kind_of(img);
 	if (!*kind && img->kind == CONFIG_KIND_AUTO) {
-		sb_puts(why, "the kernel is no bzImage; a flat image needs a kind: flat16, flat32 "
-			     "or flat64");
+		sb_puts(why, "the kernel is no bzImage, and has neither a multiboot header nor a "
+			     "PVH entry; a flat image needs a kind: flat16, flat32 or flat64");
 		return -EOPNOTSUPP;
 	}
-	if (!*kind) {
-		sb_printf(why,
-			  "guests of kind %s cannot be loaded; linux, flat16, flat32 and "
-			  "flat64 can",
-			  config_kind_name(img->kind));
-		return -EOPNOTSUPP;
-	}
+	assert(*kind);
 	if (ram->low_end < LAYOUT_MIN_MEMORY) {
 		sb_printf(why, "a VM needs 2 MiB of memory at least");
 		return -ENOSPC;

@@ -20,13 +20,22 @@
 
 struct vm;
 
+/* A file that the guest gets as it is, and a text that goes with it. */
+struct guest_module {
+	const uint8_t *data;
+	size_t size;
+	const char *text; /* never NULL */
+};
+
 /* A guest's files as they were read. They stay the caller's and are never written to. */
 struct guest_image {
-	enum config_kind kind; /* AUTO: a bzImage, or an error that names the kinds */
+	enum config_kind kind; /* AUTO: what the content says, or an error that names the kinds */
 	const uint8_t *kernel;
 	size_t kernel_size;
 	const uint8_t *initrd;
-	size_t initrd_size;  /* 0: none */
+	size_t initrd_size; /* 0: none */
+	const struct guest_module *modules;
+	size_t module_count;
 	const char *cmdline; /* never NULL */
 };
 
@@ -51,6 +60,7 @@ struct guest_platform {
  *	-EOPNOTSUPP	kind: not one that can be loaded
  *	-ENOEXEC	kernel: no such image, or a cut or broken one
  *	-EINVAL		initrd or cmdline: this kind takes none
+ *	-ENODEV		module: this kind takes none
  *	-E2BIG		cmdline: longer than the kernel takes
  *	-ENOSPC		memory: too small for the kernel or for kernel and initrd
  */

@@ -23,6 +23,7 @@ struct guest_kind {
 		    uint64_t rsdp, struct vcpu *bsp, struct strbuf *why);
 };
 
-extern const struct guest_kind kind_flat16, kind_flat32, kind_flat64, kind_linux;
+extern const struct guest_kind kind_flat16, kind_flat32, kind_flat64, kind_linux, kind_multiboot,
+	kind_pvh;
 
 #endif

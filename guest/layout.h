@@ -3,10 +3,11 @@
  *
  *	1000h	GDT				protected-mode entries
  *	2000h	boot_params			Linux
+ *	2000h	information, up to 80000h	multiboot, PVH
  *	7c00h	the image			flat16, up to the reserved part
  *	10000h	page tables, 6 pages		64-bit entries
  *	20000h	command line			Linux
- *	80000h	stack, growing down from 90000h	flat32, flat64, Linux
+ *	80000h	stack, growing down from 90000h	protected-mode entries
  *	9fc00h	reserved up to A0000h, where a PC has its EBDA
  *	e0000h	ACPI tables, reserved up to 100000h
  */
@@ -20,10 +21,12 @@
 
 #define LAYOUT_GDT	   0x1000u
 #define LAYOUT_BOOT_PARAMS 0x2000u
+#define LAYOUT_INFO	   0x2000u
 #define LAYOUT_FLAT16	   0x7c00u
 #define LAYOUT_PAGE_TABLES 0x10000u
 #define LAYOUT_CMDLINE	   0x20000u
 #define LAYOUT_CMDLINE_END 0x80000u
+#define LAYOUT_INFO_END	   0x80000u
 #define LAYOUT_STACK_TOP   0x90000u
 #define LAYOUT_LOW_RAM_END 0x9fc00u
 #define LAYOUT_VIDEO	   0xa0000u

@@ -1,4 +1,5 @@
-/* Linux by its 64-bit boot protocol: Documentation/arch/x86/boot.rst and zero-page.rst. */
+/* Linux by its 64-bit or 32-bit boot protocol: Documentation/arch/x86/boot.rst and zero-page.rst.
+ */
 #include "core/vm.h"
 #include "guest/bzimage.h"
 #include "guest/e820.h"
@@ -105,8 +106,13 @@ static int plan_initrd(struct plan *plan, const struct guest_ram *ram, size_t si
 static int make_plan(struct plan *plan, const struct guest_image *img, const struct guest_ram *ram,
 		     struct strbuf *why)
 {
-	int err = bzimage_parse(&plan->bz, img->kernel, img->kernel_size, why);
+	int err;
 
+	if (img->module_count) {
+		sb_puts(why, "a bzImage takes no modules, but an initrd");
+		return -ENODEV;
+	}
+	err = bzimage_parse(&plan->bz, img->kernel, img->kernel_size, why);
 	if (!err)
 		err = check_cmdline(&plan->bz, img->cmdline, why);
 	if (!err)
@@ -174,7 +180,10 @@ static int load(struct writer *w, const struct guest_image *img, const struct gu
 	put_e820(w, ram);
 	if (plan.initrd)
 		put_initrd(w, plan.initrd, img);
-	entry_long(w, bsp, plan.bz.load + BZIMAGE_ENTRY);
+	if (plan.bz.long_mode)
+		entry_long(w, bsp, plan.bz.entry);
+	else
+		entry_protected(w, bsp, plan.bz.entry);
 	bsp->gpr[RSI] = LAYOUT_BOOT_PARAMS;
 	return 0;
 }

@@ -1,4 +1,6 @@
 """Formats of kernels, and what test programs end with."""
+import re
+
 import pytest
 
 from guests import vm
@@ -20,3 +22,43 @@ def test_debug_port_taken(boot, accel):
     m = boot(vm("debug16.bin", kind="flat16", debug_exit="0x3f8"), ["debug16.bin"], accel)
     m.finish(1)
     assert any(":6:14: vm a: debug_exit = 0x3f8 to 0x3fb: COM1 has a port there" in e for e in m.errors())
+
+
+FORMATS = ["mb_addresses", "mb_elf32", "mb_elf64", "pvh"]
+
+
+@pytest.fixture
+def modules(tmp_path):
+    """Two files to be modules; the second is longer than a page."""
+    (tmp_path / "first.txt").write_text("the first\n")
+    (tmp_path / "second.txt").write_text("long " * 1000 + "\n")
+    return [str(tmp_path / "first.txt"), str(tmp_path / "second.txt")]
+
+
+@pytest.mark.quick
+def test_formats(boot, accel, modules):
+    """Each format is recognized by its content, and the kernel gets its command line, modules and memory map."""
+    config = "".join(vm(f"{name}.bin", name, cmdline="some  words", **DEBUG) +
+                     "module = first.txt\nmodule = second.txt with words\n" for name in FORMATS)
+    m = boot(config, [f"{name}.bin" for name in FORMATS] + modules, accel)
+    m.finish()
+    lines = m.lines()
+    for name in FORMATS:
+        said = "pvh" if name == "pvh" else "multiboot"
+        for text in ("command line: some  words", "module first.txt: the first", "module second.txt with words: long ",
+                     f"memory {16 * 1024 - 384 - 1} KiB"):
+            assert any(line.startswith(f"{name}| {said}: {text}") for line in lines), (name, text)
+        assert f"socle: vm {name}: exited 33" in lines
+    assert sum(line.count("long ") for line in lines) == 1000 * len(FORMATS)
+
+
+def test_format_can_be_forced(boot, accel):
+    m = boot(vm("mb_elf32.bin", kind="pvh", **DEBUG), ["mb_elf32.bin"], accel)
+    m.finish(1)
+    assert any("no PVH entry" in e for e in m.errors())
+
+
+def test_module_that_is_not_there(boot, accel):
+    m = boot(vm("mb_elf32.bin", **DEBUG) + "module = nothere.txt words\n", ["mb_elf32.bin"], accel)
+    m.finish(1)
+    assert any(re.search(r":7:10: vm a: module: cannot read \\nothere\.txt", e) for e in m.errors())

@@ -500,8 +500,8 @@ static void unknown_keys(void **state)
 		  "5:1: unknown key 'cmd_line'; did you mean 'cmdline'?\n"
 		  "6:1: unknown key 'oncrash'; did you mean 'on_crash'?\n");
 	parse_bad(VM "floppy = a\n",
-		  "5:1: unknown key 'floppy'; known: memory, vcpus, kernel, kind, initrd, cmdline, "
-		  "cpus, autostart, on_reboot, on_crash, console, "
+		  "5:1: unknown key 'floppy'; known: memory, vcpus, kernel, kind, initrd, module, "
+		  "cmdline, cpus, weight, cap, autostart, on_reboot, on_crash, console, "
 		  "debug_exit, debug_console\n");
 	parse_bad("[socle]\nloglevel = info\n" VM,
 		  "2:1: unknown key 'loglevel'; known: console, log, on_panic\n");
@@ -586,7 +586,8 @@ static void bad_choices(void **state)
 		  "on_crash = reboot\n",
 		  "2:7: unknown log value 'inof'; did you mean 'info'?\n"
 		  "3:12: unknown on_panic value 'explode'; known: halt, reboot\n"
-		  "8:8: unknown kind value 'bzImage'; known: linux, flat16, flat32, flat64\n"
+		  "8:8: unknown kind value 'bzImage'; known: linux, flat16, flat32, flat64, "
+		  "multiboot, pvh\n"
 		  "9:13: unknown autostart value 'maybe'; known: yes, no\n"
 		  "10:12: unknown on_crash value 'reboot'; known: restart, stop\n");
 }
@@ -681,7 +682,7 @@ static void damage_is_one_error(void **state)
 static void keys_of_later_versions_are_errors(void **state)
 {
 	static const char *const vm_keys[] = {"platform = minimal", "hpet = no", "com2 = yes",
-					      "module = m", "fw_cfg.opt/x = f"};
+					      "fw_cfg.opt/x = f"};
 	static const char *const socle_keys[] = {"escape = ^A", "mitigations = off"};
 	char text[200], said[200];
 
@@ -703,11 +704,9 @@ static void keys_of_later_versions_are_errors(void **state)
 static void values_of_later_versions_are_errors(void **state)
 {
 	(void)state;
-	parse_bad("[socle]\nconsole = com1\n" VM "kind = multiboot\nconsole = com2\n[vm "
-		  "b]\nmemory=2M\nvcpus=1\nkernel=k\nkind=pvh\n",
-		  "7:8: kind = multiboot is not supported by this version of Socle\n"
-		  "8:11: console = com2 is not supported by this version of Socle\n"
-		  "13:6: kind = pvh is not supported by this version of Socle\n");
+	parse_bad(VM "console = com2\n[vm b]\nmemory=2M\nvcpus=1\nkernel=k\nconsole=com3\n",
+		  "5:11: console = com2 is not supported by this version of Socle\n"
+		  "10:9: console = com3 is not supported by this version of Socle\n");
 }
 
 static void later_keys_are_parsed_all_the_same(void **state)

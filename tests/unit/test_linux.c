@@ -1,4 +1,4 @@
-/* links: guest/guest.c guest/flat.c guest/linux.c guest/bzimage.c guest/e820.c guest/entry.c guest/acpi.c core/gmem.c lib/strbuf.c lib/fmt.c tests/unit/support/guest_vm.c tests/unit/support/fake_bzimage.c */
+/* links: guest/guest.c guest/flat.c guest/linux.c guest/bzimage.c guest/multiboot.c guest/pvh.c guest/elf.c guest/modules.c guest/e820.c guest/entry.c guest/acpi.c core/gmem.c lib/strbuf.c lib/fmt.c tests/unit/support/guest_vm.c tests/unit/support/fake_bzimage.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -104,6 +104,25 @@ static void entry_state(void **state)
 	assert_int_equal(v->st.seg[SEG_ES].selector, 0x18);
 	/* The other vCPU waits as power-up left it. */
 	assert_int_equal(f->vm->vcpu[1]->st.rip, 0xfff0);
+}
+
+static void entry_state_32(void **state)
+{
+	struct fixture *f = *state;
+	const struct vcpu *v;
+
+	fake_put(f->file, 0x236, 0, 2); /* xloadflags */
+	load(f, MIB(128));
+	v = f->vm->vcpu[0];
+	assert_int_equal(v->st.rip, FAKE_PREF);
+	assert_int_equal(v->st.rflags, 2);
+	assert_int_equal(v->st.cr0 & 0xe0000001, 1);
+	assert_int_equal(v->st.efer, 0);
+	assert_int_equal(v->st.seg[SEG_CS].selector, 0x10);
+	assert_int_equal(v->st.seg[SEG_CS].attr, 0xc09b);
+	assert_int_equal(v->st.seg[SEG_DS].selector, 0x18);
+	assert_int_equal(v->gpr[RBP] | v->gpr[RDI] | v->gpr[RBX], 0);
+	assert_int_equal(boot_param(f, 0x214, 4), FAKE_PREF);
 }
 
 static void boot_params(void **state)
@@ -363,6 +382,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		TEST(entry_state),
+		TEST(entry_state_32),
 		TEST(boot_params),
 		TEST(memory_map),
 		TEST(hostile_loader_fields),

@@ -1,4 +1,4 @@
-/* links: boot/preflight.c boot/screen.c boot/terminal.c devices/pc_ports.c lib/strbuf.c lib/fmt.c */
+/* links: boot/preflight.c boot/screen.c boot/terminal.c boot/image.c devices/pc_ports.c lib/strbuf.c lib/fmt.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

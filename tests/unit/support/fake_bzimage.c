@@ -20,6 +20,7 @@ uint8_t *fake_bzimage(void)
 	memcpy(f + 0x202, "HdrS", 4);
 	fake_put(f, 0x206, 0x020f, 2);	       /* version */
 	fake_put(f, 0x211, 0x01, 1);	       /* loadflags: LOADED_HIGH */
+	fake_put(f, 0x214, 0x100000, 4);       /* code32_start */
 	fake_put(f, 0x22c, 0x7fffffff, 4);     /* initrd_addr_max */
 	fake_put(f, 0x230, 0x200000, 4);       /* kernel_alignment */
 	fake_put(f, 0x234, 1, 1);	       /* relocatable_kernel */
