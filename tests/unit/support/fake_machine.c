@@ -240,7 +240,7 @@ static void add_xstate(void)
 /* All feature bits that there are, so that what a mask takes away is seen to be away. */
 static void add_features(void)
 {
-	fake_set_leaf(1, 0, 0x50654, 0xabcdef00 | 0x0800, ~0u, ~0u);
+	fake_set_leaf(1, 0, 0x50654, 0xabcd0800, ~0u, ~0u);
 	fake_set_leaf(6, 0, ~0u, ~0u, ~0u, ~0u);
 	fake_set_leaf(7, 0, 2, ~0u, ~0u, ~0u);
 	fake_set_leaf(7, 1, ~0u, ~0u, ~0u, ~0u);

@@ -1,0 +1,389 @@
+/* links: core/run.c core/event.c core/cr.c core/share.c core/vcpu.c core/mmio.c core/bus.c core/gmem.c core/hypercall.c core/pvclock.c core/lapic.c core/lapic_irq.c core/lapic_timer.c core/clock.c tests/unit/support/core_exit.c tests/unit/support/core_sched.c tests/unit/support/core_lifecycle.c tests/unit/support/core_msr.c tests/unit/support/core_cpuid.c emul/alu.c emul/decode.c emul/exec.c emul/string.c emul/tables.c emul/walk.c arch/x86/paging.c lib/log.c lib/fmt.c lib/strbuf.c tests/unit/support/fake_core.c tests/unit/support/fake_machine.c tests/unit/support/fake_hv.c */
+/* What CPUID tells a guest, of a processor that has every bit set: SDM vol. 2A, APM vol. 3 E. */
+#include "tests/unit/support/fake_hv.h"
+
+#include <string.h>
+
+#include "core/cpuid.h"
+#include "core/exits.h"
+
+static struct vm *vm;
+static struct vcpu *v;
+static uint32_t r[4];
+
+enum { EAX, EBX, ECX, EDX };
+
+static void remake(void)
+{
+	cpuid_fini(vm);
+	assert_int_equal(cpuid_init(vm), 0);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	vm = fake_hv_vm(1, 3);
+	v = vm->vcpu[2];
+	return 0;
+}
+
+static int setup_amd(void **state)
+{
+	setup(state);
+	fake_cpuid_amd();
+	remake();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	fake_hv_end();
+	return 0;
+}
+
+static void read(uint32_t leaf, uint32_t subleaf)
+{
+	memset(r, 0xa5, sizeof(r));
+	cpuid_read(v, leaf, subleaf, r);
+}
+
+static void assert_regs(uint32_t eax, uint32_t ebx, uint32_t ecx, uint32_t edx)
+{
+	assert_int_equal(r[EAX], eax);
+	assert_int_equal(r[EBX], ebx);
+	assert_int_equal(r[ECX], ecx);
+	assert_int_equal(r[EDX], edx);
+}
+
+static bool bit(unsigned int reg, unsigned int n)
+{
+	return r[reg] >> n & 1;
+}
+
+/* ---- features ---- */
+
+static void test_leaf_1(void **state)
+{
+	static const uint8_t no_ecx[] = {2, 3, 4, 5, 6, 7, 8, 10, 11, 14, 15, 18};
+	static const uint8_t no_edx[] = {18, 21, 22, 29, 30, 31};
+
+	(void)state;
+	read(1, 0);
+	assert_int_equal(r[EAX], 0x50654);
+	for (size_t i = 0; i < sizeof(no_ecx); i++)
+		assert_false(bit(ECX, no_ecx[i])); /* DTES64 MONITOR VMX SMX EIST PDCM DCA ... */
+	for (size_t i = 0; i < sizeof(no_edx); i++)
+		assert_false(bit(EDX, no_edx[i])); /* PSN DS ACPI TM IA64 PBE */
+	/* SSE3, x2APIC, TSC deadline, XSAVE, AVX, hypervisor. */
+	assert_true(bit(ECX, 0) && bit(ECX, 21) && bit(ECX, 24) && bit(ECX, 26) && bit(ECX, 28) &&
+		    bit(ECX, 31));
+	assert_true(bit(EDX, 0) && bit(EDX, 9) && bit(EDX, 16) && bit(EDX, 28));
+}
+
+/* What the platform itself does is there whatever the processor has. */
+static void test_leaf_1_without_features(void **state)
+{
+	(void)state;
+	fake_set_leaf(1, 0, 0x50654, 0x800, 0, 0);
+	vm->vcpu_count = 1;
+	remake();
+	read(1, 0);
+	assert_int_equal(r[ECX], BIT(21) | BIT(24) | BIT(31));
+	assert_int_equal(r[EDX], 0);
+	vm->vcpu_count = 3;
+}
+
+static void test_leaf_7(void **state)
+{
+	(void)state;
+	read(7, 0);
+	assert_int_equal(r[EAX], 0);
+	/* FSGSBASE, TSC_ADJUST, SMEP, INVPCID, SMAP; no SGX, HLE, RTM, MPX, PT. */
+	assert_true(bit(EBX, 0) && bit(EBX, 1) && bit(EBX, 7) && bit(EBX, 10) && bit(EBX, 20));
+	assert_false(bit(EBX, 2) || bit(EBX, 4) || bit(EBX, 11) || bit(EBX, 14) || bit(EBX, 25));
+	/* UMIP, PKU, RDPID; no WAITPKG, CET, MAWAU, KL, SGX_LC, PKS. */
+	assert_true(bit(ECX, 2) && bit(ECX, 3) && bit(ECX, 22));
+	assert_false(bit(ECX, 5) || bit(ECX, 7) || bit(ECX, 17) || bit(ECX, 23) || bit(ECX, 30) ||
+		     bit(ECX, 31));
+	/* No IBRS, STIBP, L1D_FLUSH, ARCH_CAPABILITIES, SSBD, whose MSRs there are not; no AMX. */
+	assert_int_equal(r[EDX] & (0xfcu << 24), 0);
+	assert_false(bit(EDX, 22) || bit(EDX, 24) || bit(EDX, 25) || bit(EDX, 5));
+	read(7, 1);
+	assert_regs(0, 0, 0, 0);
+}
+
+static void test_what_the_back_end_cannot(void **state)
+{
+	(void)state;
+	read(0x80000001, 0);
+	assert_true(bit(EDX, 27));
+	hv_caps.features = HV_F_NO_RDTSCP | HV_F_NO_INVPCID | HV_F_NO_XSAVES;
+	remake();
+	read(0x80000001, 0);
+	assert_false(bit(EDX, 27));
+	read(7, 0);
+	assert_false(bit(EBX, 10));
+	read(0xd, 1);
+	assert_int_equal(r[EAX], 7);
+}
+
+static void test_frequencies_and_counters_are_not_passed_on(void **state)
+{
+	(void)state;
+	read(0x15, 0);
+	assert_regs(0, 0, 0, 0);
+	read(0x16, 0);
+	assert_regs(0, 0, 0, 0);
+	read(0xa, 0);
+	assert_regs(0, 0, 0, 0);
+	read(5, 0);
+	assert_regs(0, 0, 0, 0);
+	/* ARAT alone. */
+	read(6, 0);
+	assert_regs(BIT(2), 0, 0, 0);
+}
+
+static void test_extended(void **state)
+{
+	(void)state;
+	read(0x80000000, 0);
+	assert_int_equal(r[EAX], 0x80000008);
+	read(0x80000001, 0);
+	/* SYSCALL, NX, 1 GiB, LM; no SVM, SKINIT, WDT, LWP, PERFCTR, MWAITX. */
+	assert_true(bit(EDX, 11) && bit(EDX, 20) && bit(EDX, 26) && bit(EDX, 29));
+	assert_false(bit(ECX, 2) || bit(ECX, 12) || bit(ECX, 13) || bit(ECX, 15) || bit(ECX, 23) ||
+		     bit(ECX, 29));
+	read(0x80000007, 0);
+	assert_regs(0, 0, 0, BIT(8));
+	read(0x80000008, 0);
+	assert_int_equal(r[EAX], 0x3027);
+	assert_int_equal(cpuid_phys_width(vm), 39);
+}
+
+/* ---- dynamic bits ---- */
+
+static void test_osxsave_and_ospke(void **state)
+{
+	(void)state;
+	read(1, 0);
+	assert_false(bit(ECX, 27));
+	read(7, 0);
+	assert_false(bit(ECX, 4));
+	v->osxsave = v->ospke = true;
+	read(1, 0);
+	assert_true(bit(ECX, 27));
+	read(7, 0);
+	assert_true(bit(ECX, 4));
+}
+
+/* ---- topology: one package, a core a vCPU, no threads ---- */
+
+static void test_topology(void **state)
+{
+	(void)state;
+	read(1, 0);
+	assert_int_equal(r[EBX], 2u << 24 | 3u << 16 | 0x800);
+	read(0xb, 0);
+	assert_regs(0, 1, 0x100, 2);
+	read(0xb, 1);
+	assert_regs(2, 3, 0x201, 2);
+	read(0xb, 2);
+	assert_regs(0, 0, 2, 2);
+	read(0xb, 0x17);
+	assert_regs(0, 0, 0x17, 2);
+}
+
+static void test_caches(void **state)
+{
+	(void)state;
+	/* Levels 1 and 2 belong to a core; the third to all four APIC IDs that 3 vCPUs span. */
+	read(4, 0);
+	assert_regs(0x0c000121, 0x01c0003f, 0x3f, 0);
+	read(4, 1);
+	assert_regs(0x0c000143, 0x03c0003f, 0x3ff, 6);
+	read(4, 2);
+	assert_regs(0x0c00c163, 0x0280003f, 0x7fff, 4);
+	read(4, 3);
+	assert_regs(0, 0, 0, 0);
+	read(4, 0xffffffff);
+	assert_regs(0, 0, 0, 0);
+}
+
+/* ---- XSAVE: SDM vol. 1 13.2, 13.4 ---- */
+
+static void test_xsave_sizes(void **state)
+{
+	static const struct {
+		uint64_t xcr0;
+		uint32_t standard, compacted;
+	} cases[] = {
+		{1, 576, 576},
+		{3, 576, 576},
+		{7, 832, 832},
+		/* opmask at 1088, ZMM_Hi256 at 1152, Hi16_ZMM at 1664 */
+		{0xe7, 2688, 2432},
+		/* PKRU: aligned to 64 bytes where compacted */
+		{0x207, 2696, 840},
+		{0x2e7, 2696, 2440},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		v->xcr0 = cases[i].xcr0;
+		read(0xd, 0);
+		assert_regs(0x2e7, cases[i].standard, 2696, 0);
+		read(0xd, 1);
+		assert_regs(0xf, cases[i].compacted, 0, 0);
+	}
+}
+
+static void test_xsave_components(void **state)
+{
+	(void)state;
+	read(0xd, 2);
+	assert_regs(256, 576, 0, 0);
+	read(0xd, 9);
+	assert_regs(8, 2688, 2, 0);
+	/* Processor trace is a supervisor component; MPX is not offered. */
+	read(0xd, 8);
+	assert_regs(0, 0, 0, 0);
+	read(0xd, 3);
+	assert_regs(0, 0, 0, 0);
+	read(0xd, 63);
+	assert_regs(0, 0, 0, 0);
+}
+
+/* The AVX-512 components come together or not at all (13.3). */
+static void test_xcr0_mask(void **state)
+{
+	(void)state;
+	fake_set_leaf(0xd, 0, ~0u, 2696, 2696, ~0u);
+	remake();
+	assert_int_equal(cpuid_xcr0_mask(vm), 0x2e7);
+	fake_set_leaf(0xd, 0, 0x67, 2696, 2696, 0);
+	remake();
+	assert_int_equal(cpuid_xcr0_mask(vm), 7);
+	fake_set_leaf(1, 0, 0x50654, 0, ~(uint32_t)BIT(26), ~0u);
+	remake();
+	assert_int_equal(cpuid_xcr0_mask(vm), 0);
+	read(0xd, 0);
+	assert_regs(0, 0, 0, 0);
+}
+
+/* ---- the paravirtual leaves ---- */
+
+static void test_kvm_leaves(void **state)
+{
+	(void)state;
+	read(0x40000000, 0);
+	assert_int_equal(r[EAX], 0x40000001);
+	assert_memory_equal(&r[EBX], "KVMKVMKVM\0\0\0", 12);
+	read(0x40000001, 0);
+	/* NOP_IO_DELAY, CLOCKSOURCE2, CLOCKSOURCE_STABLE: what is really there. */
+	assert_regs(BIT(1) | BIT(3) | BIT(24), 0, 0, 0);
+}
+
+/* ---- beyond the last leaf ---- */
+
+static void test_intel_repeats_its_last_basic_leaf(void **state)
+{
+	static const uint32_t beyond[] = {0xe, 0x1000, 0x40000002, 0x80000009, 0xffffffff};
+
+	(void)state;
+	fake_set_leaf(0, 0, 0xd, 0x756e6547, 0x6c65746e, 0x49656e69);
+	remake();
+	v->xcr0 = 7;
+	for (size_t i = 0; i < ARRAY_SIZE(beyond); i++) {
+		read(beyond[i], 0);
+		assert_regs(0x2e7, 832, 2696, 0);
+		read(beyond[i], 2);
+		assert_regs(256, 576, 0, 0);
+	}
+}
+
+static void test_leaf_0(void **state)
+{
+	(void)state;
+	/* Leaves that Socle does not know are not offered. */
+	fake_set_leaf(0, 0, 0x20, 0x756e6547, 0x6c65746e, 0x49656e69);
+	remake();
+	read(0, 0);
+	assert_regs(0x16, 0x756e6547, 0x6c65746e, 0x49656e69);
+	/* x2APIC brings leaf 0Bh. */
+	fake_set_leaf(0, 0, 4, 0x756e6547, 0x6c65746e, 0x49656e69);
+	remake();
+	read(0, 0);
+	assert_int_equal(r[EAX], 0xb);
+	read(7, 0);
+	assert_regs(0, 0, 0, 0);
+}
+
+static void test_amd_has_zeroes_beyond(void **state)
+{
+	static const uint32_t beyond[] = {0x11,	      0x1000,	  0x40000002,
+					  0x80000009, 0x8000001e, 0x8000000a};
+
+	(void)state;
+	assert_true(cpuid_is_amd(vm));
+	for (size_t i = 0; i < ARRAY_SIZE(beyond); i++) {
+		read(beyond[i], 0);
+		assert_regs(0, 0, 0, 0);
+	}
+	read(0x80000000, 0);
+	assert_regs(0x80000008, 0x68747541, 0x444d4163, 0x69746e65);
+}
+
+/* Fn8000_0008 ECX: cores less one, and the bits of an APIC ID in the package. */
+static void test_amd_topology(void **state)
+{
+	(void)state;
+	read(0x80000008, 0);
+	assert_int_equal(r[ECX], 2 | 2 << 12);
+	/* CLZERO, XSAVEERPTR, WBNOINVD; no IBPB, IBRS, SSBD, INVLPGB. */
+	assert_int_equal(r[EBX], BIT(0) | BIT(2) | BIT(9));
+	assert_int_equal(r[EDX], 0);
+}
+
+/* ---- the instruction ---- */
+
+static void test_instruction_clears_upper_halves(void **state)
+{
+	(void)state;
+	v->gpr[RAX] = 0xdeadbeef00000001;
+	v->gpr[RCX] = v->gpr[RBX] = v->gpr[RDX] = ~0ull;
+	assert_int_equal(exit_cpuid(v), ACT_NEXT);
+	assert_int_equal(v->gpr[RAX], 0x50654);
+	assert_int_equal(v->gpr[RBX] >> 32 | v->gpr[RCX] >> 32 | v->gpr[RDX] >> 32, 0);
+}
+
+#define T(name)                                           \
+	{                                                 \
+#name, test_##name, setup, teardown, NULL \
+	}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(leaf_1),
+		T(leaf_1_without_features),
+		T(leaf_7),
+		T(what_the_back_end_cannot),
+		T(frequencies_and_counters_are_not_passed_on),
+		T(extended),
+		T(osxsave_and_ospke),
+		T(topology),
+		T(caches),
+		T(xsave_sizes),
+		T(xsave_components),
+		T(xcr0_mask),
+		T(kvm_leaves),
+		T(intel_repeats_its_last_basic_leaf),
+		T(leaf_0),
+		{"amd_has_zeroes_beyond", test_amd_has_zeroes_beyond, setup_amd, teardown, NULL},
+		{"amd_topology", test_amd_topology, setup_amd, teardown, NULL},
+		T(instruction_clears_upper_halves),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
