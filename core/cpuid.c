@@ -55,6 +55,7 @@ struct cpuid_table {
 	(BIT(1) | BIT(2) | BIT(3) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) | \
 	 BIT(14) | BIT(16) | BIT(22) | BIT(25) | BIT(27) | BIT(28))
 #define L7_ECX_OSPKE BIT(4)
+#define L7_ECX_RDPID BIT(22)
 /* AVX512_4VNNIW 4FMAPS FSRM VP2INTERSECT MD_CLEAR SERIALIZE. */
 #define L7_EDX_PASS (BIT(2) | BIT(3) | BIT(4) | BIT(8) | BIT(10) | BIT(14))
 
@@ -133,6 +134,9 @@ static void build_1_to_7(struct cpuid_table *t, const struct vm *vm)
 	if (hv_caps.features & HV_F_NO_INVPCID)
 		l7[EBX] &= ~(uint32_t)L7_EBX_INVPCID;
 	l7[ECX] &= L7_ECX_PASS;
+	/* One control enables both (SDM vol. 3C 25.3, RDPID). */
+	if (hv_caps.features & HV_F_NO_RDTSCP)
+		l7[ECX] &= ~(uint32_t)L7_ECX_RDPID;
 	l7[EDX] &= L7_EDX_PASS;
 }
 

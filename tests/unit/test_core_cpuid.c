@@ -124,6 +124,8 @@ static void test_what_the_back_end_cannot(void **state)
 	assert_false(bit(EDX, 27));
 	read(7, 0);
 	assert_false(bit(EBX, 10));
+	/* RDPID goes with RDTSCP (SDM vol. 3C 26.3): its control enables both. */
+	assert_false(bit(ECX, 22));
 	read(0xd, 1);
 	assert_int_equal(r[EAX], 7);
 }
