@@ -5,6 +5,7 @@
 #include "arch/x86/cpu.h"
 #include "arch/x86/fpu.h"
 #include "core/cpuid.h"
+#include "core/gmem.h"
 #include "core/vm.h"
 #include "lib/err.h"
 
@@ -18,16 +19,47 @@ static bool in_64bit_code(struct vcpu *v)
 	return v->st.seg[SEG_CS].attr & SEG_ATTR_L;
 }
 
+/* Long mode has no 16-bit TSS: the last of its checks at activation (9.8.5). */
+static bool has_tss_16(struct vcpu *v)
+{
+	hv->get_state(v, ST_SEGS);
+	return (v->st.seg[SEG_TR].attr & SEG_ATTR_TYPE & ~2u) == 1;
+}
+
 /* Turning paging on, or off: may CR0 become VALUE? */
 static int check_paging(struct vcpu *v, uint64_t value)
 {
 	const struct vcpu_state *st = &v->st;
 
 	if (value & CR0_PG && st->efer & EFER_LME)
-		return st->cr4 & CR4_PAE && !in_64bit_code(v) ? 0 : -EPERM;
+		return st->cr4 & CR4_PAE && !in_64bit_code(v) && !has_tss_16(v) ? 0 : -EPERM;
 	if (!(value & CR0_PG) && st->efer & EFER_LMA && in_64bit_code(v))
 		return -EPERM;
 	return !(value & CR0_PG) && st->cr4 & CR4_PCIDE ? -EPERM : 0;
+}
+
+/*
+ * What decides whether, and from where, the PDPTE registers are loaded (4.4.1). The bits of CR4 are
+ * those that load them when they change.
+ */
+#define CR0_PDPTES (CR0_PG | CR0_NW | CR0_CD)
+#define CR4_PDPTES (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)
+
+/* With PAE paging by these values, do the entries that CR3 points to have reserved bits clear? */
+static bool pdptes_valid(struct vcpu *v, uint64_t cr0, uint64_t cr3, uint64_t cr4)
+{
+	uint64_t reserved = ~(BIT(cpuid_phys_width(v->vm)) - 1) | 0x1e6;
+	uint64_t pdpte[4] = {0};
+
+	if (!(cr0 & CR0_PG) || !(cr4 & CR4_PAE) || v->st.efer & EFER_LME)
+		return true;
+	/* Where there is no memory they are not present. */
+	if (gmem_read(v->vm, cr3 & 0xffffffe0, pdpte, sizeof(pdpte)))
+		return true;
+	for (unsigned int i = 0; i < ARRAY_SIZE(pdpte); i++)
+		if (pdpte[i] & 1 && pdpte[i] & reserved)
+			return false;
+	return true;
 }
 
 int cr0_write(struct vcpu *v, uint64_t value)
@@ -40,6 +72,8 @@ int cr0_write(struct vcpu *v, uint64_t value)
 		return -EPERM;
 	value = (value & CR0_DEFINED) | CR0_ET;
 	changed = v->st.cr0 ^ value;
+	if (changed & CR0_PDPTES && !pdptes_valid(v, value, v->st.cr3, v->st.cr4))
+		return -EPERM;
 	if (changed & CR0_PG) {
 		if (check_paging(v, value))
 			return -EPERM;
@@ -60,6 +94,8 @@ int cr3_write(struct vcpu *v, uint64_t value)
 		value &= ~CR3_NOFLUSH;
 	if (v->st.efer & EFER_LMA && value >> width)
 		return -EPERM;
+	if (!pdptes_valid(v, v->st.cr0, value, v->st.cr4))
+		return -EPERM;
 	v->st.cr3 = value;
 	hv->set_state(v, ST_CRS);
 	return 0;
@@ -76,6 +112,8 @@ int cr4_write(struct vcpu *v, uint64_t value)
 	if (v->st.efer & EFER_LMA && (changed & CR4_LA57 || !(value & CR4_PAE)))
 		return -EPERM;
 	if (changed & value & CR4_PCIDE && (!(v->st.efer & EFER_LMA) || v->st.cr3 & CR3_PCID_MASK))
+		return -EPERM;
+	if (changed & CR4_PDPTES && !pdptes_valid(v, v->st.cr0, v->st.cr3, value))
 		return -EPERM;
 	v->st.cr4 = value;
 	cr4_changed(v);
