@@ -65,7 +65,7 @@ static void test_cr0_bits(void **state)
 	assert_int_equal(cr0_write(v, PROT | CR0_NW | CR0_CD), 0);
 	/* Undefined bits of the lower half are ignored, ET is 1 whatever is written. */
 	assert_int_equal(cr0_write(v, 0x1ff0ffc0), 0);
-	assert_int_equal(fake_guest(v)->cr0, CR0_ET | CR0_AM);
+	assert_int_equal(fake_guest(v)->cr0, CR0_ET);
 }
 
 static void test_paging_on(void **state)
