@@ -16,7 +16,7 @@ struct pvclock_time {
 	int8_t tsc_shift;
 	uint8_t flags;
 	uint8_t pad2[2];
-};
+} __attribute__((packed, aligned(4))); /* the guest may put it at any multiple of 4 */
 
 struct pvclock_wall {
 	uint32_t version;
