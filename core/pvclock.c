@@ -95,12 +95,16 @@ int pvclock_write_wall_clock(struct vcpu *v, uint64_t gpa)
 {
 	struct pvclock_wall *page = gmem_ptr(v->vm, gpa, sizeof(*page));
 	uint64_t ns = v->vm->wall_clock_ns + tsc_to_ns(v->vm->tsc_base);
+	uint32_t version;
 
 	if (!page || gpa & 3)
 		return -EPERM;
-	page->version = 1;
+	/* Odd while it is being written, and another one each time: a reader on another vCPU sees
+	 * that. */
+	version = READ_ONCE(page->version) | 1;
+	__atomic_store_n(&page->version, version, __ATOMIC_SEQ_CST);
 	page->sec = (uint32_t)(ns / NS_PER_S);
 	page->nsec = (uint32_t)(ns % NS_PER_S);
-	__atomic_store_n(&page->version, 2, __ATOMIC_RELEASE);
+	__atomic_store_n(&page->version, version + 1, __ATOMIC_SEQ_CST);
 	return 0;
 }

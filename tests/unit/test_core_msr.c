@@ -409,6 +409,10 @@ static void test_wall_clock(void **state)
 	assert_int_equal(w[0], 2);
 	assert_int_equal(w[1], 1700000000);
 	assert_int_equal(w[2], 250);
+	/* A reader on another vCPU must see that there was another write. */
+	assert_int_equal(put(MSR_KVM_WALL_CLOCK_NEW, 0x4004), 0);
+	memcpy(w, vm->ram[0].hva + 0x4004, sizeof(w));
+	assert_int_equal(w[0], 4);
 	assert_int_equal(put(MSR_KVM_WALL_CLOCK_NEW, 0x4002), GP);
 	assert_int_equal(put(MSR_KVM_WALL_CLOCK_NEW, FAKE_RAM - 8), GP);
 	assert_int_equal(put(MSR_KVM_WALL_CLOCK_NEW, ~3ull), GP);
