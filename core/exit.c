@@ -51,7 +51,11 @@ static enum act on_exception(struct vcpu *v, struct hv_exit *x)
 	 * caused. */
 	if (x->event.vector == EXC_MC)
 		return ACT_STAY;
-	vcpu_exception(v, x->event.vector, x->event.has_error, x->event.error);
+	/* INT1 is a trap: the back end delivers it with RIP behind it. */
+	if (x->event.type == EVENT_PRIV_SOFT_EXC)
+		v->pending = x->event;
+	else
+		vcpu_exception(v, x->event.vector, x->event.has_error, x->event.error);
 	return ACT_STAY;
 }
 

@@ -49,6 +49,19 @@ static void merge_dr6(struct vcpu *v, uint64_t qual)
 	vmx_set_state(v, ST_DRS);
 }
 
+/*
+ * The exit has cleared the pending single step, and an entry in an interrupt shadow with TF wants one
+ * (27.3.1.5). Delivering the exception ends the shadow (27.7.1), so that it can end now.
+ */
+static void end_shadow(void)
+{
+	uint64_t intr = vmread(VMCS_GUEST_INTERRUPTIBILITY);
+
+	if (intr & (INTR_STI | INTR_MOV_SS))
+		vmwrite(VMCS_GUEST_INTERRUPTIBILITY,
+			intr & ~(uint64_t)(INTR_STI | INTR_MOV_SS));
+}
+
 /* The other vendor's hypercall is #UD here: 0F 01 D9 is VMMCALL. */
 static bool is_vmmcall(struct vcpu *v)
 {
@@ -75,8 +88,10 @@ static void decode_exception(struct vcpu *v, struct hv_exit *x, uint64_t qual)
 	}
 	if (info & INTR_INFO_NMI_UNBLOCK && !x->vectoring.valid && x->event.vector != EXC_DF)
 		reblock_nmi();
-	if (x->event.vector == EXC_DB)
+	if (x->event.vector == EXC_DB) {
 		merge_dr6(v, qual);
+		end_shadow();
+	}
 	if (x->event.vector == EXC_UD && !x->vectoring.valid && is_vmmcall(v)) {
 		x->reason = EXIT_HYPERCALL;
 		x->insn_len = 3;
