@@ -61,9 +61,19 @@ void vmx_take_back(struct hv_event *ev)
 	vmwrite(VMCS_ENTRY_INTR_INFO, 0);
 }
 
+/*
+ * Not every processor keeps the NMI window shut in an STI shadow (27.7.6), where the NMI must wait:
+ * it would exit without having moved. IF is set there, so that the other window opens behind it.
+ */
+static uint32_t nmi_window(struct vcpu *v)
+{
+	vmx_get_state(v, ST_INTR);
+	return v->st.interruptibility & INTR_STI ? PROC_INTR_WINDOW : PROC_NMI_WINDOW;
+}
+
 void vmx_want_window(struct vcpu *v, bool intr, bool nmi)
 {
-	uint32_t set = (intr ? PROC_INTR_WINDOW : 0) | (nmi ? PROC_NMI_WINDOW : 0);
+	uint32_t set = (intr ? PROC_INTR_WINDOW : 0) | (nmi ? nmi_window(v) : 0);
 
 	vmx_set_proc(v, set, (PROC_INTR_WINDOW | PROC_NMI_WINDOW) & ~set);
 }
