@@ -234,7 +234,7 @@ void screen_redraw(void)
 void screen_open(const struct boot_framebuffer *fb, unsigned int status, void *memory)
 {
 	struct geometry g = measure(fb);
-	unsigned int rows = g.rows - MIN(status, g.rows - 2);
+	unsigned int rows = g.rows - MIN(status, g.rows / 2);
 
 	screen.g = g;
 	screen.pixels = (uint8_t *)(uintptr_t)fb->base;
@@ -263,13 +263,17 @@ void screen_put(uint8_t byte)
 
 void screen_status(unsigned int row, const char *text)
 {
-	uint32_t *cell = screen.status + row * screen.g.columns;
+	uint32_t *cells = screen.status + row * screen.g.columns;
 
 	if (row >= screen.g.rows - screen.terminal.rows)
 		return;
 	for (unsigned int x = 0; x < screen.g.columns; x++) {
-		WRITE_ONCE(cell[x], CELL(*text ? *text : ' ', 0, 7));
+		uint32_t cell = CELL(*text ? *text : ' ', 0, 7);
+
 		text += *text != '\0';
+		if (cells[x] == cell)
+			continue;
+		WRITE_ONCE(cells[x], cell);
+		note_change();
 	}
-	note_change();
 }

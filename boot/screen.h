@@ -23,7 +23,7 @@ size_t screen_memory(const struct boot_framebuffer *fb);
 
 /*
  * FB is what is written to from now on; screen_bytes() of it are mapped at their own address
- * whenever it is drawn on. The last STATUS rows (0: none) do not scroll: they are
+ * whenever it is drawn on. The last STATUS rows, half of all at most, do not scroll: they are
  * screen_status()'s. MEMORY stays the screen's.
  */
 void screen_open(const struct boot_framebuffer *fb, unsigned int status, void *memory);
@@ -31,7 +31,8 @@ void screen_open(const struct boot_framebuffer *fb, unsigned int status, void *m
 /* One byte for the terminal. Nothing happens without a screen. One caller at a time, any core. */
 void screen_put(uint8_t byte);
 
-/* TEXT, in ASCII and cut to the width, is what row number ROW of the last ones shows. */
+/* TEXT, in ASCII and cut to the width, is what row number ROW of the last ones shows, dark on
+   light. Nothing happens where there is no such row. */
 void screen_status(unsigned int row, const char *text);
 
 /*
