@@ -33,7 +33,7 @@ static void reblock_nmi(void)
 		vmread(VMCS_GUEST_INTERRUPTIBILITY) | INTR_NMI_BLOCKED);
 }
 
-static void run_mc_handler(void)
+void vmx_run_mc_handler(void)
 {
 	__asm__ volatile("int $18" ::: "memory");
 }
@@ -83,7 +83,7 @@ static void decode_exception(struct vcpu *v, struct hv_exit *x, uint64_t qual)
 	}
 	if (x->event.vector == EXC_MC) {
 		x->reason = EXIT_MACHINE_CHECK;
-		run_mc_handler();
+		vmx_run_mc_handler();
 		return;
 	}
 	if (info & INTR_INFO_NMI_UNBLOCK && !x->vectoring.valid && x->event.vector != EXC_DF)

@@ -110,6 +110,8 @@ int vmx_run(struct vcpu *v, struct hv_exit *x);
 void vmx_skip_insn(struct vcpu *v, unsigned int len);
 /* decode.c: everything but what the inner loop handles. */
 void vmx_decode_exit(struct vcpu *v, uint32_t reason, struct hv_exit *x);
+/* Runs the host's #MC handler for a machine check that ended in an exit. */
+void vmx_run_mc_handler(void);
 
 /* events.c */
 bool vmx_can_inject(struct vcpu *v, uint8_t type);

@@ -102,8 +102,12 @@ int vmx_run(struct vcpu *v, struct hv_exit *x)
 			return entry_failed(v, x);
 		v->st_valid = 0;
 		reason = (uint32_t)vmread(VMCS_EXIT_REASON);
-		if (reason & VMX_REASON_ENTRY_FAILED)
+		if (reason & VMX_REASON_ENTRY_FAILED) {
+			/* The machine check has not been delivered anywhere yet (27.9). */
+			if ((reason & VMX_REASON_BASIC) == VMX_ENTRY_MACHINE_CHECK)
+				vmx_run_mc_handler();
 			return entry_failed(v, x);
+		}
 		vv->launched = true;
 		if (!fast_exit(v, reason, &act)) {
 			vmx_decode_exit(v, reason, x);
