@@ -211,6 +211,20 @@ static bool has_itlb_multihit(const uint64_t *raw)
 	return true;
 }
 
+/*
+ * The timer counts at another rate than it says: errata BA86 (Xeon 7500), AAX65, AAT59 and AAU65
+ * (Westmere), and Ivy Bridge of the first stepping. By CPUID 1 EAX.
+ */
+static bool has_false_timer(uint32_t signature)
+{
+	static const uint32_t signatures[] = {0x206e6, 0x20652, 0x20655, 0x306a8};
+
+	for (size_t i = 0; i < ARRAY_SIZE(signatures); i++)
+		if (signatures[i] == signature)
+			return true;
+	return false;
+}
+
 static void derive(struct hv_caps *caps)
 {
 	struct vmx_controls *c = &vmx_controls;
@@ -229,7 +243,7 @@ static void derive(struct hv_caps *caps)
 	c->apicv = (proc2_may & delivery) == delivery && proc2_may & PROC2_APIC_ACCESS;
 	c->apicv_x2 = (proc2_may & delivery) == delivery && proc2_may & PROC2_X2APIC;
 	/* The timer is only of use when an exit does not set it back. */
-	if (!(c->exit & EXIT_SAVE_TIMER))
+	if (!(c->exit & EXIT_SAVE_TIMER) || has_false_timer((uint32_t)caps->raw[RAW_CPUID_1_EAX]))
 		c->pin &= ~(uint32_t)PIN_PREEMPTION_TIMER;
 	if (!(c->pin & PIN_PREEMPTION_TIMER))
 		c->exit &= ~(uint32_t)EXIT_SAVE_TIMER;
