@@ -122,6 +122,11 @@ void vmx_apic_mode(struct vcpu *v, enum apic_mode mode)
 		      (x ? PROC2_APIC_ACCESS : 0) | (x2 ? PROC2_X2APIC : 0);
 	const uint32_t all = PROC2_APIC_REGISTERS | PROC2_VID | PROC2_APIC_ACCESS | PROC2_X2APIC;
 
+	/*
+	 * Translations of the APIC's page from before would not be seen as APIC accesses (29.4.3).
+	 */
+	if (on & ~vmx_of(v)->proc2 & PROC2_APIC_ACCESS)
+		vmx_flush_nested(v);
 	v->vid = x || x2;
 	trap_x2apic_msrs(v, !x2);
 	vmx_set_proc2(v, on, all & ~on);

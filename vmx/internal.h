@@ -96,6 +96,8 @@ void vmx_set_proc2(struct vcpu *v, uint32_t set, uint32_t clear);
 /* Drops this vCPU's guest-linear translations (29.4.3.1): paging bits changed under the processor.
  */
 void vmx_flush_linear(struct vcpu *v);
+/* Drops the VM's guest-physical and combined translations on this core (INVEPT). */
+void vmx_flush_nested(struct vcpu *v);
 /* Another core, or the VM's tables, changed: flushes before the next entry what may be stale. */
 void vmx_flush_stale(struct vcpu *v);
 

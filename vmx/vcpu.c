@@ -307,6 +307,13 @@ void vmx_flush_linear(struct vcpu *v)
 	assert(invvpid(vmx_controls.invvpid_type, vmx_of(v)->vpid) == VM_SUCCEED);
 }
 
+void vmx_flush_nested(struct vcpu *v)
+{
+	struct vmx_vm *h = v->vm->hv;
+
+	assert(invept(vmx_controls.invept_type, h->eptp) == VM_SUCCEED);
+}
+
 void vmx_flush_stale(struct vcpu *v)
 {
 	struct vmx_vcpu *vv = vmx_of(v);
@@ -315,6 +322,6 @@ void vmx_flush_stale(struct vcpu *v)
 
 	if (generation == vv->ept_generation)
 		return;
-	assert(invept(vmx_controls.invept_type, h->eptp) == VM_SUCCEED);
+	vmx_flush_nested(v);
 	vv->ept_generation = generation;
 }
