@@ -13,6 +13,11 @@
 #define TYPE_MASK     0xff
 #define FIXED_END     MIB(1)
 
+/* SYSCFG and TOP_MEM2: APM vol. 2 7.9.4 */
+#define SYSCFG_TOM2_FORCE_WB BIT(22)
+#define SYSCFG_TOM2_EN	     BIT(21)
+#define TOP_MEM2_MASK	     0x000fffffff800000ULL
+
 /*
  * SDM vol. 3A table 12-9: each register holds the types of eight ranges of the same size, lowest
  * address in byte 0.
@@ -33,6 +38,20 @@ static const struct {
 	{MSR_IA32_MTRR_FIX4K(7), 0xf8000, 0x1000},
 };
 
+/*
+ * AMD's firmware describes memory above 4 GiB by these two registers, and no MTRR covers it. Every
+ * processor with SVM has them.
+ */
+static uint64_t read_top2(void)
+{
+	const uint64_t both = SYSCFG_TOM2_EN | SYSCFG_TOM2_FORCE_WB;
+
+	if (!(cpuid_or_zero(0x80000001, 0).ecx & CPUID_80000001_ECX_SVM) ||
+	    (rdmsr(MSR_AMD_SYSCFG) & both) != both)
+		return 0;
+	return rdmsr(MSR_AMD_TOP_MEM2) & TOP_MEM2_MASK;
+}
+
 void mtrr_read(struct mtrr *m)
 {
 	*m = (struct mtrr){.def_type = DEF_TYPE_E | MT_WB, .phys_bits = cpu_phys_bits()};
@@ -40,6 +59,7 @@ void mtrr_read(struct mtrr *m)
 		return;
 	m->cap = rdmsr(MSR_IA32_MTRRCAP);
 	m->def_type = rdmsr(MSR_IA32_MTRR_DEF_TYPE);
+	m->top2 = read_top2();
 	m->variable_count = MIN(CAP_VCNT(m->cap), MTRR_VARIABLE_MAX);
 	for (unsigned int i = 0; i < m->variable_count; i++) {
 		m->variable[i].base = rdmsr(MSR_IA32_MTRR_PHYSBASE(i));
@@ -111,13 +131,23 @@ static enum memtype combine(enum memtype a, enum memtype b)
 	return MT_UC;
 }
 
+/* The type where no variable range matches. */
+static enum memtype default_type(const struct mtrr *m, uint64_t pa, uint64_t *run)
+{
+	*run = BIT(m->phys_bits) - pa;
+	if (pa < m->top2)
+		*run = MIN(*run, (pa < GIB(4) ? GIB(4) : m->top2) - pa);
+	if (pa >= GIB(4) && pa < m->top2)
+		return MT_WB;
+	return valid_type(m->def_type & TYPE_MASK);
+}
+
 static enum memtype variable_type(const struct mtrr *m, uint64_t pa, uint64_t *run)
 {
 	uint64_t addr_mask = (BIT(m->phys_bits) - 1) & ~(uint64_t)(PAGE_SIZE - 1);
-	enum memtype type = valid_type(m->def_type & TYPE_MASK);
+	enum memtype type = default_type(m, pa, run);
 	bool matched = false;
 
-	*run = BIT(m->phys_bits) - pa;
 	for (unsigned int i = 0; i < m->variable_count; i++) {
 		uint64_t base = m->variable[i].base & addr_mask;
 		uint64_t mask = m->variable[i].mask & addr_mask;

@@ -22,6 +22,8 @@ struct mtrr {
 		uint64_t base, mask; /* IA32_MTRR_PHYSBASEn, IA32_MTRR_PHYSMASKn */
 	} variable[MTRR_VARIABLE_MAX];
 	unsigned int variable_count;
+	/* AMD: memory from 4 GiB to here is write-back where no variable range says other; or 0. */
+	uint64_t top2;
 	unsigned int phys_bits; /* MAXPHYADDR */
 };
 

@@ -52,6 +52,25 @@ static void disabled_is_uncached(void **state)
 	assert_uniform(&m, 0, GIB(4), MT_UC);
 }
 
+/* APM vol. 2 7.9.4: as AMD's firmware leaves it, and no other range says otherwise. */
+static void top_mem2_is_write_back(void **state)
+{
+	struct mtrr m = pc();
+
+	(void)state;
+	set(&m, 0, 0, 0xf80000000ULL, 6); /* 0 to 2 GiB */
+	m.top2 = GIB(6);
+	assert_uniform(&m, GIB(4), GIB(2), MT_WB);
+	assert_mixed(&m, GIB(3), GIB(2), MT_UC);
+	assert_mixed(&m, GIB(5), GIB(2), MT_WB);
+	assert_uniform(&m, GIB(6), GIB(1), MT_UC);
+	set(&m, 1, GIB(5), 0xfc0000000ULL, 1); /* a range overrides the default */
+	assert_mixed(&m, GIB(4), GIB(2), MT_WB);
+	assert_uniform(&m, GIB(5), GIB(1), MT_WC);
+	m.def_type = 0x400; /* E is clear */
+	assert_uniform(&m, GIB(4), GIB(1), MT_UC);
+}
+
 static void default_type_covers_the_rest(void **state)
 {
 	struct mtrr m = pc();
@@ -198,6 +217,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(disabled_is_uncached),
 		cmocka_unit_test(default_type_covers_the_rest),
+		cmocka_unit_test(top_mem2_is_write_back),
 		cmocka_unit_test(uncached_wins),
 		cmocka_unit_test(write_through_wins_over_write_back),
 		cmocka_unit_test(undefined_overlap_is_uncached),
