@@ -443,7 +443,9 @@ static const struct msr_policy {
 	{MSR_AMD_INT_PENDING, MSR_AMD_INT_PENDING, read_zero, write_ignore, AMD},
 	{MSR_AMD_VM_CR, MSR_AMD_VM_CR, read_zero, NULL, AMD},
 	{MSR_AMD_OSVW_ID_LENGTH, MSR_AMD_OSVW_STATUS, read_zero, write_ignore, AMD},
-	{MSR_AMD_LS_CFG, MSR_AMD_DC_CFG, read_zero, write_ignore, AMD},
+	{MSR_AMD_MMIO_CONF_BASE, MSR_AMD_MMIO_CONF_BASE, read_zero, write_ignore, AMD},
+	/* Not LS_CFG: a kernel that can write it believes that it has stopped store bypass. */
+	{MSR_AMD_IC_CFG, MSR_AMD_DC_CFG, read_zero, write_ignore, AMD},
 	{MSR_AMD_DE_CFG, MSR_AMD_DE_CFG, read_de_cfg, write_ignore, AMD},
 };
 

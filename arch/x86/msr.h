@@ -140,6 +140,7 @@
 #define MSR_AMD_OSVW_ID_LENGTH 0xc0010140
 #define MSR_AMD_OSVW_STATUS    0xc0010141
 #define MSR_AMD_LS_CFG	       0xc0011020
+#define MSR_AMD_IC_CFG	       0xc0011021
 #define MSR_AMD_DC_CFG	       0xc0011022
 #define MSR_AMD_DE_CFG	       0xc0011029
 #define MSR_AMD_TSC_RATIO      0xc0000104
