@@ -83,14 +83,15 @@ static uint64_t host_cr4(void)
 
 /*
  * A change of the PAT wants caches and TLBs flushed (SDM vol. 3A 12.12.4): entries 0 to 3 keep
- * their power-on meaning, and loading CR3 with CR4.PGE off flushes all translations.
+ * their power-on meaning, and loading CR3 with CR4.PGE off flushes all translations. SMEP and SMAP
+ * wait for Socle's own tables: firmware may have made all of its pages user pages.
  */
 void host_map_load(void)
 {
 	uint64_t cr4 = host_cr4();
 
 	wrmsr(MSR_IA32_EFER, (rdmsr(MSR_IA32_EFER) & (EFER_LME | EFER_LMA | EFER_SVME)) | EFER_NXE);
-	write_cr4(cr4 & ~CR4_PGE);
+	write_cr4(cr4 & ~(CR4_PGE | CR4_SMEP | CR4_SMAP));
 	cpu_wbinvd();
 	wrmsr(MSR_IA32_PAT, HOST_PAT);
 	write_cr3(map.root);
