@@ -9,6 +9,9 @@
 
 #define VERSION_MAX_LVT(v) ((v) >> 16 & 0xff)
 #define TIMER_DIVIDE_BY_1  0xbu
+#define LVT_DELIVERY	   (7u << 8)
+#define LVT_SMI		   (2u << 8)
+#define LVT_STATUS	   (1u << 12)
 #define ICR_ALL_BUT_SELF   (3u << 18)
 #define DFR_FLAT	   0xffffffffu
 #define VECTORS_PER_ISR	   32
@@ -83,6 +86,20 @@ static void set_mode(void)
 }
 
 /*
+ * Firmware that handles heat by itself has the sensor raise SMIs: that must go on, and on each core,
+ * though INIT has masked it there.
+ */
+static uint32_t thermal_entry(void)
+{
+	static uint32_t firmware_entry;
+
+	if (rdmsr(MSR_IA32_APIC_BASE) & APIC_BASE_BSP)
+		firmware_entry = apic_read(APIC_LVT_THERMAL) & ~LVT_STATUS;
+	return (firmware_entry & LVT_DELIVERY) == LVT_SMI ? firmware_entry
+							  : APIC_LVT_MASKED | VEC_SPURIOUS;
+}
+
+/*
  * Which local vector tables there are depends on "max LVT entry" of the version register: SDM vol.
  * 3A 11.4.8, 11.5.1.
  */
@@ -101,7 +118,9 @@ static void mask_lvts(void)
 	/* A vector below 16 would be an "illegal vector" error, masked or not. */
 	for (unsigned int i = 0; i < ARRAY_SIZE(lvts); i++)
 		if (lvts[i].min_max_lvt <= max_lvt)
-			apic_write(lvts[i].reg, APIC_LVT_MASKED | VEC_SPURIOUS);
+			apic_write(lvts[i].reg, lvts[i].reg == APIC_LVT_THERMAL
+							? thermal_entry()
+							: APIC_LVT_MASKED | VEC_SPURIOUS);
 }
 
 /* Each EOI ends the highest in service; what firmware had not ended would block all below it. */
