@@ -1,6 +1,7 @@
 #include "arch/x86/tsc.h"
 
 #include "arch/x86/cpu.h"
+#include "arch/x86/cpuid.h"
 #include "arch/x86/percpu.h"
 #include "lib/err.h"
 
@@ -17,7 +18,9 @@ struct ref_clock {
 #define SPAN	     3
 #define POINTS_PER_S 50
 #define READ_TRIES   5
-#define READS_MAX    4000000 /* a clock that has not moved on by then does not */
+/* A clock that has not moved on by either does not: the ticks are 16 times a point's at 6 GHz. */
+#define READS_MAX 4000000
+#define TICKS_MAX BIT(31)
 
 #define PM_TIMER_HZ 3579545 /* ACPI 6.4 4.8.3.3 */
 #define PIT_HZ	    1193182
@@ -114,7 +117,7 @@ static void read_both(const struct ref_clock *clock, struct point *p)
 /* Takes the next point, a fiftieth of a second after PREV. False: the clock stands still. */
 static bool next_point(const struct ref_clock *clock, const struct point *prev, struct point *p)
 {
-	for (unsigned int i = 0; i < READS_MAX; i++) {
+	for (unsigned int i = 0; i < READS_MAX && tsc_now() - prev->tsc < TICKS_MAX; i++) {
 		uint32_t gone = (clock->read(clock) - prev->clock) & clock->mask;
 
 		if (gone < clock->hz / POINTS_PER_S)
@@ -152,6 +155,20 @@ static uint64_t measure(const struct ref_clock *clock)
 	return values[(POINTS - SPAN) / 2];
 }
 
+/*
+ * What the processor says of itself: SDM vol. 2A CPUID, leaf 15h (the TSC's ratio to a crystal), and
+ * 16h (the base frequency in MHz, at which the TSC runs) where the crystal is not told. The last
+ * resort: emulators pass on what does not hold for them.
+ */
+static uint64_t told_hz(void)
+{
+	struct cpuid_regs ratio = cpuid_or_zero(0x15, 0);
+
+	if (ratio.eax && ratio.ebx && ratio.ecx)
+		return (uint64_t)ratio.ecx * ratio.ebx / ratio.eax;
+	return (uint64_t)(cpuid_or_zero(0x16, 0).eax & 0xffff) * 1000000;
+}
+
 int tsc_calibrate(uint32_t pm_timer, bool pm_timer_32bit)
 {
 	struct ref_clock pm = {read_pm_timer, pm_timer, pm_timer_32bit ? UINT32_MAX : 0xffffff,
@@ -163,6 +180,8 @@ int tsc_calibrate(uint32_t pm_timer, bool pm_timer_32bit)
 		return 0;
 	start_pit();
 	hz = measure(&pit);
+	if (!hz)
+		hz = told_hz();
 	return hz ? 0 : -EIO;
 }
 

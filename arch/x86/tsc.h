@@ -23,7 +23,7 @@ uint64_t tsc_hz(void);
 /*
  * Measures the frequency against the ACPI PM timer at I/O port PM_TIMER (0: none), else against
  * channel 2 of the PIT: the median of three slopes over 60 ms each, 100 ms in all. Interrupts off,
- * once, on the first core. -EIO: neither clock moves.
+ * once, on the first core. Where neither moves, takes what CPUID says; -EIO: nothing.
  */
 int tsc_calibrate(uint32_t pm_timer, bool pm_timer_32bit);
 
