@@ -21,6 +21,7 @@
 #include "core/lifecycle.h"
 #include "core/sched.h"
 #include "core/vm.h"
+#include "lib/err.h"
 #include "lib/log.h"
 #include "lib/util.h"
 
@@ -63,9 +64,14 @@ static void map_device(uint64_t base, uint64_t size)
 {
 	uint64_t page = ALIGN_DOWN(base, (uint64_t)PAGE_SIZE);
 
-	must(host_map_add(page, ALIGN_UP(base + size, (uint64_t)PAGE_SIZE) - page, PT_R | PT_W,
-			  MT_UC),
-	     "device registers");
+	uint64_t end = ALIGN_UP(base + size, (uint64_t)PAGE_SIZE);
+
+	/* Two devices may share a page, and firmware may list one twice. */
+	for (; page < end; page += PAGE_SIZE) {
+		int err = host_map_add(page, PAGE_SIZE, PT_R | PT_W, MT_UC);
+
+		must(err == -EEXIST ? 0 : err, "device registers");
+	}
 }
 
 static void map_devices(const struct acpi_info *acpi)
@@ -85,15 +91,22 @@ static void map_devices(const struct acpi_info *acpi)
 		map_device(acpi->ioapics[i].address, PAGE_SIZE);
 }
 
+/* Some firmware lists one that is switched off. Socle needs none but the console's. */
+static void add_ioapic(uint64_t address, uint32_t gsi_base)
+{
+	if (ioapic_add(address, gsi_base))
+		log_warn("the I/O APIC at %llx does not answer", (unsigned long long)address);
+}
+
 /* The machine's interrupt controllers, masked: nothing reaches a core but what Socle routes to it.
  */
 static void init_interrupts(const struct acpi_info *acpi)
 {
 	pic_mask_all();
 	if (!acpi || !acpi->has_madt)
-		must(ioapic_add(IOAPIC_DEFAULT_BASE, 0), "I/O APIC");
+		add_ioapic(IOAPIC_DEFAULT_BASE, 0);
 	for (unsigned int i = 0; acpi && i < acpi->ioapic_count; i++)
-		must(ioapic_add(acpi->ioapics[i].address, acpi->ioapics[i].gsi_base), "I/O APIC");
+		add_ioapic(acpi->ioapics[i].address, acpi->ioapics[i].gsi_base);
 	ioapic_mask_all();
 	apic_init_cpu();
 }
