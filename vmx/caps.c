@@ -22,6 +22,7 @@ void vmx_probe(struct hv_caps *caps)
 	bool true_controls;
 
 	raw[RAW_CPUID_1_EAX] = cpuid(1, 0).eax;
+	raw[RAW_80000001_EDX] = cpuid_or_zero(0x80000001, 0).edx;
 	if (cpuid(0, 0).eax >= 7 && cpuid(7, 0).edx & CPUID_7_EDX_ARCH_CAPABILITIES)
 		raw[RAW_ARCH_CAPABILITIES] = rdmsr(MSR_IA32_ARCH_CAPABILITIES);
 	raw[RAW_FEATURE_CONTROL] = rdmsr(MSR_IA32_FEATURE_CONTROL);
@@ -169,6 +170,16 @@ static bool check_enabled(uint64_t fc, struct strbuf *missing)
 	return false;
 }
 
+/* IA32_MISC_ENABLE bit 34 takes it out of CPUID; setting EFER.NXE is #GP then (SDM vol. 4, 1A0h). */
+static bool check_nx(uint64_t edx, struct strbuf *missing)
+{
+	if (edx & CPUID_80000001_EDX_NX)
+		return true;
+	sb_puts(missing, "pages cannot be made non-executable (CPUID 80000001h EDX bit 20): turn on "
+			 "'Execute Disable Bit' (XD, NX) in firmware setup\n");
+	return false;
+}
+
 static bool check_ept(uint64_t cap, struct strbuf *missing)
 {
 	bool ok = true;
@@ -263,6 +274,7 @@ static void derive(struct hv_caps *caps)
 int vmx_check(struct hv_caps *caps, struct strbuf *missing)
 {
 	bool ok = check_enabled(caps->raw[RAW_FEATURE_CONTROL], missing);
+	bool nx = check_nx(caps->raw[RAW_80000001_EDX], missing);
 	bool have_proc2 = caps->raw[RAW_PROC] >> 32 & PROC_SECONDARY;
 
 	if ((caps->raw[RAW_BASIC] >> 50 & 0xf) != MT_WB) {
@@ -273,7 +285,7 @@ int vmx_check(struct hv_caps *caps, struct strbuf *missing)
 		ok &= negotiate(&groups[i], caps->raw[groups[i].raw], missing);
 	if (have_proc2 && caps->raw[RAW_PROC2] >> 32 & (PROC2_EPT | PROC2_VPID))
 		ok &= check_ept(caps->raw[RAW_EPT_VPID], missing);
-	if (!ok)
+	if (!ok || !nx)
 		return -ENODEV;
 	derive(caps);
 	return 0;

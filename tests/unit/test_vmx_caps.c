@@ -46,6 +46,7 @@ static struct hv_caps skylake(void)
 	raw[RAW_CR4_FIXED0] = 0x2000;
 	raw[RAW_CR4_FIXED1] = 0x3727ff;
 	raw[RAW_CPUID_1_EAX] = SKYLAKE;
+	raw[RAW_80000001_EDX] = CPUID_80000001_EDX_NX;
 	return caps;
 }
 
@@ -412,6 +413,30 @@ static void test_compare(void **state)
 	assert_non_null(strstr(text, "IA32_VMX_EPT_VPID_CAP is f0106314141, and f0106334141"));
 }
 
+static void test_no_execute(void **state)
+{
+	struct hv_caps caps = skylake();
+
+	(void)state;
+	caps.raw[RAW_80000001_EDX] = 0;
+	assert_int_equal(check(&caps), -ENODEV);
+	assert_int_equal(line_count(), 1);
+	assert_non_null(strstr(text, "Execute Disable Bit"));
+}
+
+/* Erratum AAU65 and its like. */
+static void test_false_timer(void **state)
+{
+	struct hv_caps caps = skylake();
+
+	(void)state;
+	caps.raw[RAW_CPUID_1_EAX] = 0x20655;
+	assert_int_equal(check(&caps), 0);
+	assert_false(caps.features & HV_F_DEADLINE);
+	assert_false(vmx_controls.pin & PIN_PREEMPTION_TIMER);
+	assert_false(vmx_controls.exit & EXIT_SAVE_TIMER);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -430,6 +455,8 @@ int main(void)
 		cmocka_unit_test(test_probe_prefers_true_controls),
 		cmocka_unit_test(test_present),
 		cmocka_unit_test(test_compare),
+		cmocka_unit_test(test_no_execute),
+		cmocka_unit_test(test_false_timer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
