@@ -170,13 +170,15 @@ static bool check_enabled(uint64_t fc, struct strbuf *missing)
 	return false;
 }
 
-/* IA32_MISC_ENABLE bit 34 takes it out of CPUID; setting EFER.NXE is #GP then (SDM vol. 4, 1A0h). */
+/* IA32_MISC_ENABLE bit 34 takes it out of CPUID; setting EFER.NXE is #GP then (SDM vol. 4, 1A0h).
+ */
 static bool check_nx(uint64_t edx, struct strbuf *missing)
 {
 	if (edx & CPUID_80000001_EDX_NX)
 		return true;
-	sb_puts(missing, "pages cannot be made non-executable (CPUID 80000001h EDX bit 20): turn on "
-			 "'Execute Disable Bit' (XD, NX) in firmware setup\n");
+	sb_puts(missing,
+		"pages cannot be made non-executable (CPUID 80000001h EDX bit 20): turn on "
+		"'Execute Disable Bit' (XD, NX) in firmware setup\n");
 	return false;
 }
 

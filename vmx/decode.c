@@ -50,16 +50,15 @@ static void merge_dr6(struct vcpu *v, uint64_t qual)
 }
 
 /*
- * The exit has cleared the pending single step, and an entry in an interrupt shadow with TF wants one
- * (27.3.1.5). Delivering the exception ends the shadow (27.7.1), so that it can end now.
+ * The exit has cleared the pending single step, and an entry in an interrupt shadow with TF wants
+ * one (27.3.1.5). Delivering the exception ends the shadow (27.7.1), so that it can end now.
  */
 static void end_shadow(void)
 {
 	uint64_t intr = vmread(VMCS_GUEST_INTERRUPTIBILITY);
 
 	if (intr & (INTR_STI | INTR_MOV_SS))
-		vmwrite(VMCS_GUEST_INTERRUPTIBILITY,
-			intr & ~(uint64_t)(INTR_STI | INTR_MOV_SS));
+		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, intr & ~(uint64_t)(INTR_STI | INTR_MOV_SS));
 }
 
 /* The other vendor's hypercall is #UD here: 0F 01 D9 is VMMCALL. */

@@ -86,8 +86,8 @@ static void set_mode(void)
 }
 
 /*
- * Firmware that handles heat by itself has the sensor raise SMIs: that must go on, and on each core,
- * though INIT has masked it there.
+ * Firmware that handles heat by itself has the sensor raise SMIs: that must go on, and on each
+ * core, though INIT has masked it there.
  */
 static uint32_t thermal_entry(void)
 {

@@ -156,9 +156,9 @@ static uint64_t measure(const struct ref_clock *clock)
 }
 
 /*
- * What the processor says of itself: SDM vol. 2A CPUID, leaf 15h (the TSC's ratio to a crystal), and
- * 16h (the base frequency in MHz, at which the TSC runs) where the crystal is not told. The last
- * resort: emulators pass on what does not hold for them.
+ * What the processor says of itself: SDM vol. 2A CPUID, leaf 15h (the TSC's ratio to a crystal),
+ * and 16h (the base frequency in MHz, at which the TSC runs) where the crystal is not told. The
+ * last resort: emulators pass on what does not hold for them.
  */
 static uint64_t told_hz(void)
 {
