@@ -199,6 +199,20 @@ static enum exit_next on_nmi(struct vcpu *v, struct hv_exit *x)
 	return LEAVE;
 }
 
+/* INT1: a #DB that no bit of DR6 tells of, with RIP behind the instruction. */
+static enum exit_next on_icebp(struct vcpu *v, struct hv_exit *x)
+{
+	unsigned int len;
+
+	leave(v, x, EXIT_NONE);
+	len = x->insn_len ? x->insn_len : exit_insn_len(v);
+	if (!len)
+		return RESUME;
+	svm_skip_insn(v, len);
+	vcpu_exception(v, EXC_DB, false, 0);
+	return RESUME;
+}
+
 /* So with an SMI: the firmware's handler has run. */
 static enum exit_next on_smi(struct vcpu *v, struct hv_exit *x)
 {
@@ -343,6 +357,7 @@ static const struct {
 	[VMEXIT_STGI] = {.reason = EXIT_UD},
 	[VMEXIT_CLGI] = {.reason = EXIT_UD},
 	[VMEXIT_SKINIT] = {.reason = EXIT_UD},
+	[VMEXIT_ICEBP] = {.handler = on_icebp},
 	[VMEXIT_WBINVD] = {.reason = EXIT_WBINVD},
 	[VMEXIT_MONITOR] = {.reason = EXIT_MONITOR},
 	[VMEXIT_MWAIT] = {.reason = EXIT_MWAIT},

@@ -22,7 +22,7 @@ static void before_entry(struct vcpu *v, struct svm_vcpu *s)
 
 /*
  * The guest's MOV to CR8 has changed V_TPR; bits 3:0 of a TPR written otherwise stay while it has
- * not (15.21.1).
+ * not (15.21.2).
  */
 static void after_exit(struct vcpu *v, struct svm_vcpu *s)
 {

@@ -12,10 +12,7 @@
 #include "lib/err.h"
 #include "lib/string.h"
 
-/*
- * As the manual's example: leave after this many PAUSEs that follow each other within so many
- * cycles (15.14.4).
- */
+/* Leave after this many PAUSEs that follow each other within so many cycles (15.14.4). */
 #define PAUSE_COUNT	3000
 #define PAUSE_THRESHOLD 128
 
@@ -24,9 +21,10 @@
 	 INTERCEPT_CPUID | INTERCEPT_RSM | INTERCEPT_INVD | INTERCEPT_INVLPGA |              \
 	 INTERCEPT_IOIO_PROT | INTERCEPT_MSR_PROT | INTERCEPT_TASK_SWITCH |                  \
 	 INTERCEPT_FERR_FREEZE | INTERCEPT_SHUTDOWN)
-#define WORD_4_ALWAYS                                                                \
-	(INTERCEPT_VMRUN | INTERCEPT_VMMCALL | INTERCEPT_VMLOAD | INTERCEPT_VMSAVE | \
-	 INTERCEPT_STGI | INTERCEPT_CLGI | INTERCEPT_SKINIT | INTERCEPT_WBINVD | INTERCEPT_XSETBV)
+#define WORD_4_ALWAYS                                                                              \
+	(INTERCEPT_VMRUN | INTERCEPT_VMMCALL | INTERCEPT_VMLOAD | INTERCEPT_VMSAVE |               \
+	 INTERCEPT_STGI | INTERCEPT_CLGI | INTERCEPT_SKINIT | INTERCEPT_ICEBP | INTERCEPT_WBINVD | \
+	 INTERCEPT_XSETBV)
 
 /* What VMLOAD and VMSAVE switch. */
 static const uint32_t own_msrs[] = {
@@ -129,7 +127,7 @@ void svm_load(struct vcpu *v)
 		s->cpu = cpu;
 		s->asid_generation = 0;
 	}
-	/* The processor may still hold what this VMCB was when it ran here last: 15.15.4. */
+	/* The processor may still hold what this VMCB was when it ran here last: 15.15. */
 	s->vmcb.clean = 0;
 	svm_load_debug_registers(s);
 	if (svm_features.tsc_aux)
@@ -179,7 +177,7 @@ void svm_apic_mode(struct vcpu *v, enum apic_mode mode)
 	v->vid = false;
 }
 
-/* CR8 is V_TPR (15.21.1): only while something waits for it to fall does a write of it exit. */
+/* CR8 is V_TPR (15.21.2): only while something waits for it to fall does a write of it exit. */
 void svm_set_tpr_threshold(struct vcpu *v, uint8_t cls)
 {
 	vmcb_set_intercepts(&svm_of(v)->vmcb, WORD_CR, CR_WRITE(8), cls ? CR_WRITE(8) : 0);

@@ -441,6 +441,20 @@ static void test_general_protection(void **state)
 	assert_true(x.event.has_error);
 }
 
+static void do_icebp(struct vmcb *b)
+{
+	b->exitcode = VMEXIT_ICEBP;
+}
+
+static void test_int1(void **state)
+{
+	(void)state;
+	assert_int_equal(run_one(do_icebp).reason, EXIT_NONE);
+	assert_int_equal(core.queued, EXC_DB);
+	assert_int_equal(vmcb()->rip, 0x1002);
+	assert_false(vmcb()->dr6 & DR6_BS);
+}
+
 static void do_ac(struct vmcb *b)
 {
 	b->exitcode = VMEXIT_EXCP0 + EXC_AC;
@@ -916,6 +930,7 @@ int main(void)
 		TEST(test_plain_reasons),
 		TEST(test_hypercall_of_either_vendor),
 		TEST(test_general_protection),
+		TEST(test_int1),
 		TEST(test_exception_with_error_code),
 		TEST(test_nested_page_fault),
 		TEST(test_registers),
