@@ -1,0 +1,452 @@
+/* links: core/run.c core/event.c core/cr.c core/share.c core/vcpu.c core/mmio.c core/bus.c core/gmem.c core/hypercall.c core/pvclock.c core/lapic.c core/lapic_irq.c core/lapic_timer.c core/clock.c tests/unit/support/core_exit.c tests/unit/support/core_sched.c tests/unit/support/core_lifecycle.c tests/unit/support/core_msr.c tests/unit/support/core_cpuid.c emul/alu.c emul/decode.c emul/exec.c emul/string.c emul/tables.c emul/walk.c arch/x86/paging.c lib/log.c lib/fmt.c lib/strbuf.c tests/unit/support/fake_core.c tests/unit/support/fake_machine.c tests/unit/support/fake_hv.c */
+/* Whose turn it is on a core, and a VM's life from start to end: the cores' own loops. */
+#include "tests/unit/support/fake_hv.h"
+
+#include <string.h>
+
+#include "core/lapic.h"
+#include "core/lapic_page.h"
+#include "core/lifecycle.h"
+#include "core/sched.h"
+#include "lib/err.h"
+
+#define MS    1000000ull /* of the fake's clock, which has 1 GHz */
+#define SLICE (SCHED_SLICE_US * 1000ull)
+
+static struct vm *a, *b;
+
+static int teardown(void **state)
+{
+	(void)state;
+	fake_hv_end();
+	return 0;
+}
+
+/* Two VMs of one vCPU each on one core. */
+static int setup_two(void **state)
+{
+	(void)state;
+	a = fake_hv_vm(1, 1);
+	b = fake_hv_vm(1, 1);
+	return 0;
+}
+
+static int setup_one(void **state)
+{
+	(void)state;
+	a = fake_hv_vm(1, 1);
+	return 0;
+}
+
+/* One VM with a vCPU on each of two cores. */
+static int setup_smp(void **state)
+{
+	(void)state;
+	a = fake_hv_vm(2, 2);
+	return 0;
+}
+
+static const struct fake_step busy[] = {{.ticks = MS}};
+static const struct fake_step hlt[] = {{.exit = {EXIT_HLT, .insn_len = 1}}};
+
+static void script(struct vm *vm, unsigned int id, const struct fake_step *steps,
+		   unsigned int count)
+{
+	fake_script(vm->vcpu[id], steps, count);
+	fake_of(vm->vcpu[id])->repeat = true;
+}
+
+static struct fake_vcpu *of(const struct vm *vm)
+{
+	return fake_of(vm->vcpu[0]);
+}
+
+/* ---- turns ---- */
+
+static void test_alone_is_never_sliced(void **state)
+{
+	(void)state;
+	script(a, 0, busy, 1);
+	vm_start(a);
+	fake_machine_run(0, 1000 * MS);
+	assert_int_equal(of(a)->guest_ticks, 1000 * MS);
+	assert_int_equal(a->vcpu[0]->exits[EXIT_DEADLINE], 0);
+	assert_int_equal(of(a)->loads, 1);
+}
+
+static void test_two_share_alike(void **state)
+{
+	(void)state;
+	script(a, 0, busy, 1);
+	script(b, 0, busy, 1);
+	vm_start(a);
+	vm_start(b);
+	fake_machine_run(0, 1000 * MS);
+	assert_in_range(of(a)->guest_ticks, 500 * MS - SLICE, 500 * MS + SLICE);
+	assert_int_equal(of(a)->guest_ticks + of(b)->guest_ticks, 1000 * MS);
+	/* In slices of 10 ms. */
+	assert_in_range(of(a)->loads, 48, 53);
+	assert_in_range(of(b)->loads, 48, 53);
+}
+
+static void test_two_share_by_the_host_timer(void **state)
+{
+	(void)state;
+	hv_caps.features = 0;
+	test_two_share_alike(state);
+}
+
+/* One that sleeps leaves all of the core to the other, undisturbed. */
+static void test_sleeping_costs_nothing(void **state)
+{
+	(void)state;
+	script(a, 0, busy, 1);
+	script(b, 0, hlt, 1);
+	vm_start(a);
+	vm_start(b);
+	fake_machine_run(0, 1000 * MS);
+	assert_int_equal(of(a)->guest_ticks, 1000 * MS);
+	assert_int_equal(of(b)->loads, 1);
+	assert_in_range(a->vcpu[0]->exits[EXIT_DEADLINE] + a->vcpu[0]->exits[EXIT_HOST_IRQ], 0, 3);
+}
+
+static void enable_timer(struct vcpu *v)
+{
+	vapic_put(v, APIC_SVR, 0x1ff);
+	vapic_put(v, APIC_LVT_TIMER, 0xec | TIMER_TSC_DEADLINE << 17);
+	v->timer_mode = TIMER_TSC_DEADLINE;
+}
+
+static uint64_t woke_at[64];
+static unsigned int wakes;
+
+/* Sleeps for 30 ms. */
+static void nap(struct vcpu *v)
+{
+	enable_timer(v);
+	if (vapic_get(v, APIC_ISR + 0x70))
+		lapic_eoi(v);
+	woke_at[wakes++ % 64] = fake.tsc;
+	lapic_deadline_write(v, fake.tsc + v->tsc_offset + 30 * MS);
+	fake_guest(v)->rflags |= RFLAGS_IF;
+}
+
+static const struct fake_step napping[] = {
+	{.guest = nap, .exit = {EXIT_HLT, .insn_len = 1}},
+};
+
+/* One that wakes by its timer waits a slice at most. */
+static void test_sleeper_wakes_in_time(void **state)
+{
+	(void)state;
+	wakes = 0;
+	script(a, 0, busy, 1);
+	script(b, 0, napping, 1);
+	vm_start(a);
+	vm_start(b);
+	fake_machine_run(0, 1000 * MS);
+	assert_in_range(wakes, 24, 34);
+	for (unsigned int i = 1; i < wakes; i++)
+		assert_in_range(woke_at[i] - woke_at[i - 1], 30 * MS, 30 * MS + SLICE);
+}
+
+/* PAUSE in a loop gives the core to whoever wants it. */
+static void test_pause_yields(void **state)
+{
+	static const struct fake_step spin[] = {{.ticks = MS, .exit = {EXIT_PAUSE, .insn_len = 2}}};
+
+	(void)state;
+	script(a, 0, spin, 1);
+	script(b, 0, spin, 1);
+	vm_start(a);
+	vm_start(b);
+	fake_machine_run(0, 100 * MS);
+	assert_in_range(of(a)->guest_ticks, 45 * MS, 55 * MS);
+	assert_true(of(a)->loads > 30);
+}
+
+/* Each has its own FPU registers and XCR0: fake_hv.c looks at every entry. */
+static void use_fpu(struct vcpu *v)
+{
+	fake_here()->fpu = fake_of(v)->fpu = 0x1000 * (v->vm->index + 1) + fake_of(v)->loads;
+	v->xcr0 = v->vm->index ? 7 : 3;
+	fake_here()->xcr0 = v->xcr0;
+}
+
+static void test_fpu_of_each(void **state)
+{
+	static const struct fake_step fpu[] = {{.guest = use_fpu, .ticks = 7 * MS}};
+
+	(void)state;
+	script(a, 0, fpu, 1);
+	script(b, 0, fpu, 1);
+	vm_start(a);
+	vm_start(b);
+	fake_machine_run(0, 200 * MS);
+	assert_true(of(a)->loads > 5 && of(b)->loads > 5);
+}
+
+/* ---- sleeping cores ---- */
+
+static void test_core_sleeps_until_the_timer(void **state)
+{
+	(void)state;
+	wakes = 0;
+	script(a, 0, napping, 1);
+	vm_start(a);
+	fake_machine_run(0, 100 * MS);
+	assert_int_equal(wakes, 4);
+	assert_int_equal(woke_at[3], 90 * MS);
+	assert_int_equal(machine.sleeps, 4);
+}
+
+static void post(void)
+{
+	fake.tsc += 5 * MS;
+	if (machine.sleeps == 1)
+		lapic_post(a->vcpu[0], 0x50, false);
+}
+
+/* From another core: it is asleep, so it is sent an interrupt. */
+static void post_from_core_1(void)
+{
+	machine.here = 1;
+	post();
+	machine.here = 0;
+}
+
+static void test_kick_wakes_a_core(void **state)
+{
+	(void)state;
+	machine.asleep = post_from_core_1;
+	fake_script(a->vcpu[0], hlt, 1);
+	vm_start(a);
+	machine.cpu[0].kicks = 0;
+	fake_machine_run(0, 100 * MS);
+	assert_int_equal(machine.cpu[0].kicks, 1);
+	assert_string_equal(fake_trace(), "reset0 +1 irq80 end0 ");
+}
+
+/* A core that is in nobody's guest and awake looks by itself. */
+static void test_no_kick_for_nothing(void **state)
+{
+	(void)state;
+	machine.here = 1;
+	vcpu_request(a->vcpu[0], REQ_YIELD);
+	assert_int_equal(machine.cpu[0].kicks, 0);
+	machine.here = 0;
+	vcpu_request(a->vcpu[0], REQ_YIELD);
+	assert_int_equal(machine.cpu[0].kicks, 0);
+}
+
+/* ---- lives ---- */
+
+static void shut_down(struct vcpu *v)
+{
+	vm_end(v->vm, VM_END_SHUTDOWN, "");
+}
+
+static void reboot(struct vcpu *v)
+{
+	/* The memory of the next life knows nothing of this one. */
+	assert_int_equal(v->vm->ram[0].hva[0x5000], 0);
+	v->vm->ram[0].hva[0x5000] = 1;
+	assert_int_equal(fake_of(v)->tsc_offset + fake.tsc, 0);
+	fake.tsc += 12345;
+	vm_end(v->vm, VM_END_REBOOT, "");
+}
+
+static const struct fake_step off[] = {{.guest = shut_down, .ticks = 1}};
+static const struct fake_step reboots[] = {{.guest = reboot, .ticks = 1},
+					   {.guest = reboot, .ticks = 1},
+					   {.guest = shut_down, .ticks = 1}};
+static const struct fake_step crashes[] = {
+	{.exit = {EXIT_TRIPLE, 0}},
+};
+
+static void test_last_one_ends_the_machine(void **state)
+{
+	(void)state;
+	fake_script(a->vcpu[0], off, 1);
+	fake_script(b->vcpu[0], off, 1);
+	vm_start(a);
+	fake_machine_run(0, 10 * MS);
+	assert_int_equal(a->state, VM_ENDED);
+	assert_false(machine.off);
+	vm_start(b);
+	fake_machine_run(0, 20 * MS);
+	assert_true(machine.off);
+	assert_false(machine.on[0]);
+	assert_non_null(strstr(machine.log, "socle: vm vm0: shut down\n"));
+	assert_non_null(strstr(machine.log, "socle: all guests ended\n"));
+}
+
+static void test_reboot(void **state)
+{
+	(void)state;
+	a->on_reboot = VM_POLICY_RESTART;
+	fake_script(a->vcpu[0], reboots, 3);
+	vm_start(a);
+	fake_machine_run(0, 10 * MS);
+	assert_int_equal(fake_hv.loads, 3);
+	assert_int_equal(fake_hv.resets, 3);
+	assert_int_equal(a->crashes, 0);
+	assert_true(machine.off);
+}
+
+static void test_reboot_that_stops(void **state)
+{
+	(void)state;
+	fake_script(a->vcpu[0], reboots, 3);
+	vm_start(a);
+	fake_machine_run(0, 10 * MS);
+	assert_int_equal(fake_hv.loads, 1);
+	assert_true(machine.off);
+}
+
+static void note_start(struct vcpu *v)
+{
+	(void)v;
+	woke_at[wakes++ % 64] = fake.tsc;
+}
+
+static const struct fake_step crash_loop[] = {{.guest = note_start, .exit = {EXIT_TRIPLE, 0}}};
+
+/* 100 ms, doubled each time, five times. */
+static void test_crashes_in_a_row(void **state)
+{
+	(void)state;
+	wakes = 0;
+	a->on_crash = VM_POLICY_RESTART;
+	script(a, 0, crash_loop, 1);
+	vm_start(a);
+	fake_machine_run(0, 100000 * MS);
+	assert_int_equal(wakes, 6);
+	for (unsigned int i = 1; i < wakes; i++)
+		assert_in_range(woke_at[i] - woke_at[i - 1], 50 * MS << i, (50 * MS << i) + MS);
+	assert_int_equal(fake_hv.dumps, 6);
+	assert_non_null(strstr(machine.log, "crashed 6 times in a row: not started again"));
+	assert_true(machine.off);
+}
+
+/* A minute's run makes the next crash the first one again. */
+static void test_crashes_now_and_then(void **state)
+{
+	static const struct fake_step steps[] = {
+		{.guest = note_start, .ticks = 61000 * MS, .exit = {EXIT_TRIPLE, 0}}};
+
+	(void)state;
+	wakes = 0;
+	a->on_crash = VM_POLICY_RESTART;
+	script(a, 0, steps, 1);
+	vm_start(a);
+	fake_machine_run(0, 700000 * MS);
+	assert_true(wakes > 9);
+	assert_int_equal(a->crashes, 1);
+	assert_false(machine.off);
+}
+
+static void test_crash_that_stops(void **state)
+{
+	(void)state;
+	fake_script(a->vcpu[0], crashes, 1);
+	script(b, 0, busy, 1);
+	vm_start(a);
+	vm_start(b);
+	fake_machine_run(0, 500 * MS);
+	assert_int_equal(a->state, VM_ENDED);
+	assert_non_null(strstr(machine.log, "socle: vm vm0: crashed: triple fault\n"));
+	/* The neighbour has all that is left. */
+	assert_int_equal(b->state, VM_RUNNING);
+	assert_in_range(of(b)->guest_ticks, 480 * MS, 500 * MS);
+}
+
+static void test_load_fails(void **state)
+{
+	(void)state;
+	fake_hv.load_error = -ENOENT;
+	fake_script(a->vcpu[0], off, 1);
+	vm_start(a);
+	fake_machine_run(0, 10 * MS);
+	fake_machine_run(1, 10 * MS);
+	fake_machine_run(0, 10 * MS);
+	assert_int_equal(of(a)->entries, 0);
+	assert_int_equal(a->state, VM_ENDED);
+	assert_non_null(strstr(machine.log, "vm vm0: cannot be loaded: the file is gone"));
+}
+
+/* ---- lives of more than one vCPU ---- */
+
+static void start_both(void)
+{
+	script(a, 0, busy, 1);
+	script(a, 1, busy, 1);
+	vm_start(a);
+	fake_machine_run(0, fake.tsc + MS);
+	vcpu_request(a->vcpu[1], REQ_SIPI);
+	fake_machine_run(1, fake.tsc + MS);
+	assert_int_equal(a->vcpu[1]->activity, VCPU_ACTIVE);
+	assert_int_equal(a->running_vcpus, 2);
+}
+
+static void test_ends_when_all_have_parked(void **state)
+{
+	(void)state;
+	start_both();
+	vm_end(a, VM_END_SHUTDOWN, "");
+	fake_machine_run(0, fake.tsc + MS);
+	assert_int_equal(a->running_vcpus, 1);
+	assert_int_equal(a->state, VM_ENDING);
+	fake_machine_run(1, fake.tsc + MS);
+	assert_int_equal(a->running_vcpus, 0);
+	assert_int_equal(a->state, VM_ENDED);
+	fake_machine_run(0, fake.tsc + MS);
+	assert_true(machine.off);
+	assert_false(machine.on[0] || machine.on[1]);
+}
+
+/* The first end counts. */
+static void test_two_ends(void **state)
+{
+	(void)state;
+	start_both();
+	a->on_crash = VM_POLICY_RESTART;
+	vm_end(a, VM_END_CRASH, "one");
+	vm_end(a, VM_END_SHUTDOWN, "two");
+	assert_int_equal(a->end, VM_END_CRASH);
+	assert_string_equal(a->end_why, "one");
+}
+
+
+#define T(name, setup)                                    \
+	{                                                 \
+#name, test_##name, setup, teardown, NULL \
+	}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(alone_is_never_sliced, setup_one),
+		T(two_share_alike, setup_two),
+		T(two_share_by_the_host_timer, setup_two),
+		T(sleeping_costs_nothing, setup_two),
+		T(sleeper_wakes_in_time, setup_two),
+		T(pause_yields, setup_two),
+		T(fpu_of_each, setup_two),
+		T(core_sleeps_until_the_timer, setup_one),
+		T(kick_wakes_a_core, setup_smp),
+		T(no_kick_for_nothing, setup_smp),
+		T(last_one_ends_the_machine, setup_two),
+		T(reboot, setup_one),
+		T(reboot_that_stops, setup_one),
+		T(crashes_in_a_row, setup_one),
+		T(crashes_now_and_then, setup_one),
+		T(crash_that_stops, setup_two),
+		T(load_fails, setup_smp),
+		T(ends_when_all_have_parked, setup_smp),
+		T(two_ends, setup_smp),
+		T(requests_of_a_former_life, setup_smp),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
