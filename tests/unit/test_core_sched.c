@@ -417,6 +417,28 @@ static void test_two_ends(void **state)
 	assert_string_equal(a->end_why, "one");
 }
 
+/*
+ * A vCPU that has not come out of the guest yet when the other one is parked sends it INIT and
+ * start-up: they are not for the next life.
+ */
+static void test_requests_of_a_former_life(void **state)
+{
+	(void)state;
+	start_both();
+	a->on_reboot = VM_POLICY_RESTART;
+	vm_end(a, VM_END_REBOOT, "");
+	fake_machine_run(1, fake.tsc + MS);
+	assert_int_equal(a->vcpu[1]->activity, VCPU_PARKED);
+	vcpu_request(a->vcpu[1], REQ_INIT | REQ_SIPI | REQ_NMI);
+	fake_of(a->vcpu[1])->entries = 0;
+	fake_machine_run(0, fake.tsc + MS);
+	fake_machine_run(1, fake.tsc + MS);
+	fake_machine_run(1, fake.tsc + MS);
+	assert_int_equal(a->state, VM_RUNNING);
+	assert_int_equal(a->vcpu[1]->activity, VCPU_WAIT_SIPI);
+	assert_int_equal(fake_of(a->vcpu[1])->entries, 0);
+	assert_false(a->vcpu[1]->nmi_pending);
+}
 
 #define T(name, setup)                                    \
 	{                                                 \
