@@ -129,6 +129,9 @@ static void the_cursor_is_positioned(void **state)
 	    "7\x1b[5;1H\x1b"
 	    "8D");
 	expect_rows("A", "fCD   gh", "    a           d", "e", "                   B");
+	put("\x1b[1;4H\x1b[4294967295Cr\x1b[1;4H\x1b[4294967296Br");
+	expect_rows("A                  r", "fCD   gh", "    a           d", "e",
+		    "   r               B");
 	begin();
 	put("one\x1b[H\x1bMzero\x1b[5;1Hfour\x1b"
 	    "Efive");
@@ -218,19 +221,14 @@ static void utf8(void **state)
 static void other_sequences_are_swallowed(void **state)
 {
 	static const char *const sequences[] = {
-		"\x1b[?25l",
-		"\x1b[?1;2c",
-		"\x1b[>4;1m",
-		"\x1b[5n",
-		"\x1b[1 q",
-		"\x1b(B",
-		"\x1b#8",
-		"\x1b=",
-		"\x1b]0;t\a",
-		"\x1b]0;t\x1b\\",
-		"\x1bPq\x1b\\",
-		"\x1b[1;1;1y",
-		"\x1b[1;2;3;4;5;6;7;8;9;10;11;12;13;14;15;16;17;18;19;20z",
+		"\x1b[?2J",	  "\x1b[?5C",
+		"\x1b[3 C",	  "\x1b[?25l",
+		"\x1b[?1;2c",	  "\x1b[>4;1m",
+		"\x1b[5n",	  "\x1b[1 q",
+		"\x1b(B",	  "\x1b#8",
+		"\x1b=",	  "\x1b]0;t\a",
+		"\x1b]0;t\x1b\\", "\x1bPq\x1b\\",
+		"\x1b[1;1;1y",	  "\x1b[1;2;3;4;5;6;7;8;9;10;11;12;13;14;15;16;17;18;19;20z",
 	};
 
 	(void)state;
