@@ -1,4 +1,6 @@
 ; kind = flat64: never gives its processor away: interrupts off, no exit of its own will.
+; Bochs 2.7 enters a guest whose IF is clear with the host's masks still on, and takes no external interrupt from there
+; until the guest writes IF again: so this one does, all the time.
 	bits 64
 	default rel
 	org 0x200000
@@ -7,8 +9,8 @@ start:
 	cld
 	lea	rsi, [hello]
 	call	puts
-	cli
 .stay:
+	cli
 	jmp	.stay
 
 %include "common.inc"

@@ -54,6 +54,10 @@ class Machine:
         self.child.expect(pattern, timeout=timeout or self.timeout)
         return self.child.match
 
+    def seen(self, pattern, timeout):
+        """Does a regular expression come within so many seconds?"""
+        return self.child.expect([pattern, pexpect.TIMEOUT], timeout=timeout) == 0
+
     def expect_all(self, *patterns):
         """Wait for regular expressions that may come in any order."""
         left = list(patterns)
@@ -100,7 +104,7 @@ def boot(request, tmp_path):
     """boot(config, files) makes an image and boots it. CONFIG is the text of socle.cfg, None for no file."""
     machines = []
 
-    def start(config, files=(), accel="bochs", cpus=2, memory=512, model=None, usb=False, stay=False, timeout=120):
+    def start(config, files=(), accel="bochs", cpus=2, memory=512, model=None, usb=False, stay=False, timeout=180):
         image, socle_cfg = str(tmp_path / "disk.img"), "none"
         if config is not None:
             (tmp_path / "socle.cfg").write_bytes(config.encode() if isinstance(config, str) else config)

@@ -138,6 +138,11 @@ def start(request, tmp_path):
         machine.stop()
 
 
+def status(line):
+    """The words of a status line, which is dark on light."""
+    return line.replace("█", " ").split()
+
+
 def flat(name):
     return os.path.join(BUILD, "guests", name)
 
@@ -156,6 +161,7 @@ def test_no_serial_port(start, display):
     assert "one| flat64: hello, memory 16 MiB" in lines, shown
     assert "two| flat32: hello" in lines, shown
     assert any(line.startswith("socle: all guests ended") for line in lines), shown
+    assert [status(line)[:2] for line in lines[-2:]] == [["one", "ended"], ["two", "ended"]], shown
 
 
 def test_none_means_none(start):
@@ -170,6 +176,8 @@ def test_both(start):
     m = start("[socle]\nconsole = com1, screen\n" + linux_vm(cmdline="console=ttyS0 quiet"), linux_files(), serial=True)
     m.child.expect_exact(PROMPT)
     m.wait_text(f"^{PROMPT}█$")
+    lines = m.wait_text("^█linux█")
+    assert status(lines[-1]) == ["linux", "running", "cpu", "0"], "\n".join(lines)
     m.child.send("i=0; while [ $i -lt 200 ]; do i=$((i+1)); echo number $i; done\r")
     m.child.expect("number 200\r+\n")
     lines = m.wait_text(f"^{PROMPT}█$")
