@@ -93,6 +93,7 @@ static void test_registers_of_another(void **state)
 	FAKE_RUN(v, once);
 	assert_broken("an entry with another vCPU's FPU registers");
 	vm->state = VM_RUNNING;
+	vm->end = VM_END_NONE;
 	v->requests = 0;
 	fake_here()->fpu--;
 	fake_here()->cr3++;
