@@ -417,12 +417,10 @@ static exit_handler *const handlers[EXIT_COUNT] = {
 	[EXIT_UNKNOWN] = on_unknown,
 };
 
-void exit_dispatch(struct vcpu *v, struct hv_exit *x)
+static void handle(struct vcpu *v, struct hv_exit *x)
 {
-	unsigned int len = 0;
+	unsigned int len;
 
-	assert(x->reason < EXIT_COUNT);
-	v->exits[x->reason]++;
 	/* What the exit cut short comes again; a fault met on the way joins it (SDM vol. 3A table
 	 * 6-5). */
 	if (x->vectoring.valid)
@@ -432,4 +430,14 @@ void exit_dispatch(struct vcpu *v, struct hv_exit *x)
 	len = x->insn_len ? x->insn_len : exit_insn_len(v);
 	if (len)
 		hv->skip_insn(v, len);
+}
+
+void exit_dispatch(struct vcpu *v, struct hv_exit *x)
+{
+	uint64_t began = exit_began(v);
+
+	assert(x->reason < EXIT_COUNT);
+	v->exits[x->reason]++;
+	handle(v, x);
+	exit_took(v, x->reason, began);
 }

@@ -5,6 +5,7 @@
 #ifndef CORE_EXITS_H
 #define CORE_EXITS_H
 
+#include "arch/x86/cpu.h"
 #include "core/vm.h"
 #include "emul/insn.h"
 
@@ -14,6 +15,23 @@ enum act {
 		     instruction runs again */
 	ACT_OUT	  /* as ACT_NEXT, but leave the inner loop: something for core/ to do first */
 };
+
+/*
+ * What handling an exit costs, for the monitor, while vm->timed: exit_began() before,
+ * exit_took() with what it returned after.
+ */
+static inline uint64_t exit_began(const struct vcpu *v)
+{
+	return READ_ONCE(v->vm->timed) ? rdtsc() : 0;
+}
+
+static inline void exit_took(struct vcpu *v, enum hv_reason reason, uint64_t began)
+{
+	if (!began)
+		return;
+	v->exit_cost[reason] += rdtsc() - began;
+	v->timed_exits[reason]++;
+}
 
 /* Leaf in gpr[RAX], subleaf in gpr[RCX]; results to RAX..RDX with the upper halves cleared. Always
  * ACT_NEXT. */

@@ -134,7 +134,9 @@ struct vcpu {
 	/* MSRs that no hardware state holds (core/msr.c). */
 	uint64_t mtrr_def, mtrr_fixed[11], mtrr_var[16], misc_enable, spec_ctrl, mcg_status;
 
-	uint64_t exits[EXIT_COUNT]; /* other cores may read */
+	/* Other cores may read. Costs are in host TSC, and taken while vm->timed. */
+	uint64_t exits[EXIT_COUNT];
+	uint64_t timed_exits[EXIT_COUNT], exit_cost[EXIT_COUNT];
 
 	/* core/sched.c and core/share.c; in host TSC. */
 	uint64_t slice_end;
@@ -146,12 +148,19 @@ struct vcpu {
 	uint32_t asked;	     /* any core: ASK_ bits, with vcpu_ask() */
 };
 
+/* What the monitor saw when it last looked; its own. */
+struct vm_sample {
+	uint64_t at, ran; /* host TSC */
+	uint64_t exits;
+};
+
 struct vm_ram {
 	uint64_t gpa, size;
 	uint8_t *hva;
 };
 
 struct bus_region; /* core/bus.h */
+struct dev_timer;  /* core/devtimer.h */
 
 struct bus_region_slot {
 	uint64_t base, size;
@@ -165,6 +174,14 @@ struct bus_region_slot {
 struct irq_sink {
 	void (*set_line)(void *dev, unsigned int gsi, bool level);
 	void (*eoi)(void *dev, uint8_t vector); /* broadcast of a level-triggered vector's end */
+	void *dev;
+};
+
+/* An 8259 pair, on the processors' LINT0. acknowledge is NULL where there is none. */
+struct extint {
+	bool line; /* INT; any core may read */
+	/* An INTA cycle: returns the vector. dev_lock held. */
+	uint8_t (*acknowledge)(void *dev);
 	void *dev;
 };
 
@@ -217,6 +234,9 @@ struct vm {
 	unsigned int pio_count, mmio_count;
 	struct irq_sink sink[2];
 	unsigned int sink_count;
+	struct extint extint;
+	struct dev_timer *timers; /* core/devtimer.c */
+	uint64_t timers_at;	  /* the first one's time, in host TSC; 0: none. Any core may read */
 
 	struct cpuid_table *cpuid;	/* core/cpuid.c */
 	struct console *console;	/* core/console.c; NULL: none */
@@ -234,6 +254,10 @@ struct vm {
 	uint32_t lives;		/* starts so far; any core may read */
 	uint64_t cap_window;	/* any core: host TSC at which the cap's current window began */
 	uint64_t cap_used;	/* any core: host TSC ticks used in it */
+	bool timed;		/* any core: what its exits cost is measured */
+	/* The monitor's. */
+	struct vm_sample sample;
+	uint64_t shown_exits, shown_share;
 };
 
 /* Sets REQ bits of V and gets it out of the guest, or its core out of idling. From any core. */

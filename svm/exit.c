@@ -31,6 +31,7 @@ static enum exit_next leave(struct vcpu *v, struct hv_exit *x, enum hv_reason re
 static enum exit_next call(struct vcpu *v, struct hv_exit *x, enum hv_reason reason,
 			   enum act (*handler)(struct vcpu *v))
 {
+	uint64_t began = exit_began(v);
 	unsigned int len;
 	enum act act;
 
@@ -43,6 +44,7 @@ static enum exit_next call(struct vcpu *v, struct hv_exit *x, enum hv_reason rea
 	act = handler(v);
 	if (act != ACT_STAY)
 		svm_skip_insn(v, len);
+	exit_took(v, reason, began);
 	return act == ACT_OUT ? LEAVE : RESUME;
 }
 
@@ -72,6 +74,7 @@ static enum exit_next on_ioio(struct vcpu *v, struct hv_exit *x)
 	const struct vmcb *b = &svm_of(v)->vmcb;
 	uint64_t info = b->exitinfo1;
 	uint8_t len = (uint8_t)(b->exitinfo2 - b->rip);
+	uint64_t began = exit_began(v);
 	enum act act;
 
 	if (info & IOIO_STR) {
@@ -91,6 +94,7 @@ static enum exit_next on_ioio(struct vcpu *v, struct hv_exit *x)
 	act = exit_pio(v, IOIO_PORT(info), info & IOIO_IN, IOIO_SIZE(info));
 	if (act != ACT_STAY)
 		svm_skip_insn(v, len);
+	exit_took(v, EXIT_PIO, began);
 	return act == ACT_OUT ? LEAVE : RESUME;
 }
 

@@ -41,37 +41,32 @@ static enum act fast_io(struct vcpu *v, uint64_t qual)
 	return exit_pio(v, (uint16_t)(qual >> 16), qual & BIT(3), (uint8_t)((qual & 7) + 1));
 }
 
-/* False: not one of the frequent reasons. */
-static bool fast_exit(struct vcpu *v, uint32_t reason, enum act *act)
+/* EXIT_NONE: not one of the frequent reasons. */
+static enum hv_reason fast_exit(struct vcpu *v, uint32_t reason, enum act *act)
 {
 	uint64_t qual;
 
 	switch (reason) {
 	case VMX_CPUID:
-		v->exits[EXIT_CPUID]++;
 		*act = exit_cpuid(v);
-		return true;
+		return EXIT_CPUID;
 	case VMX_WRMSR:
-		v->exits[EXIT_MSR]++;
 		*act = exit_wrmsr(v);
-		return true;
+		return EXIT_MSR;
 	case VMX_RDMSR:
-		v->exits[EXIT_MSR]++;
 		*act = exit_rdmsr(v);
-		return true;
+		return EXIT_MSR;
 	case VMX_IO:
 		qual = vmread(VMCS_EXIT_QUALIFICATION);
 		if (qual & BIT(4))
-			return false;
-		v->exits[EXIT_PIO]++;
+			return EXIT_NONE;
 		*act = fast_io(v, qual);
-		return true;
+		return EXIT_PIO;
 	case VMX_VMCALL:
-		v->exits[EXIT_HYPERCALL]++;
 		*act = exit_hypercall(v);
-		return true;
+		return EXIT_HYPERCALL;
 	default:
-		return false;
+		return EXIT_NONE;
 	}
 }
 
@@ -91,7 +86,9 @@ int vmx_run(struct vcpu *v, struct hv_exit *x)
 	x->vectoring.valid = false;
 	vmx_flush_stale(v);
 	for (unsigned int i = 0; i < FAST_EXITS_MAX; i++) {
+		enum hv_reason fast;
 		uint32_t reason;
+		uint64_t began;
 		enum act act;
 
 		if (READ_ONCE(v->requests)) {
@@ -109,10 +106,14 @@ int vmx_run(struct vcpu *v, struct hv_exit *x)
 			return entry_failed(v, x);
 		}
 		vv->launched = true;
-		if (!fast_exit(v, reason, &act)) {
+		began = exit_began(v);
+		fast = fast_exit(v, reason, &act);
+		if (fast == EXIT_NONE) {
 			vmx_decode_exit(v, reason, x);
 			return 0;
 		}
+		v->exits[fast]++;
+		exit_took(v, fast, began);
 		if (act == ACT_STAY)
 			continue;
 		vmx_skip_insn(v, (unsigned int)vmread(VMCS_EXIT_INSN_LEN));
