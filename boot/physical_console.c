@@ -10,6 +10,7 @@
 #include "boot/firmware.h"
 #include "boot/screen.h"
 #include "boot/serial.h"
+#include "boot/watch.h"
 #include "core/console.h"
 #include "core/sched.h"
 #include "lib/log.h"
@@ -31,6 +32,8 @@ static struct uart *ports;
 static size_t count;
 /* A port whose interrupt is not known is looked at by the clock. */
 static bool polled;
+/* Something is due by the clock, whatever console_tick() says. */
+static bool regular;
 /* There is a screen; and the clock, not each line, has it drawn. */
 static bool screen, drawn_by_clock;
 
@@ -191,11 +194,12 @@ static bool route(const struct uart *u, const struct acpi_info *acpi, unsigned i
 
 static uint64_t tick(void)
 {
-	uint64_t next = tsc_now() + tsc_from_ns(TICK_NS);
+	uint64_t next = regular ? tsc_now() + tsc_from_ns(TICK_NS) : ~0ull;
 
 	if (polled)
 		console_irq();
 	next = MIN(next, console_tick());
+	next = MIN(next, watch_tick());
 	return screen ? MIN(next, draw()) : next;
 }
 
@@ -203,6 +207,7 @@ void physical_console_use_irq(const struct handover *h)
 {
 	const struct acpi_info *acpi = firmware_tables(h->rsdp);
 
+	sched_set_housekeeping(tick);
 	if (!count && !screen)
 		return;
 	for (size_t i = 0; i < count; i++)
@@ -213,6 +218,5 @@ void physical_console_use_irq(const struct handover *h)
 		console_use_irq();
 	drawn_by_clock = true;
 	/* With one VM and no screen nothing is due by the clock: its bytes pass as they are. */
-	if (polled || screen || h->vm_count > 1)
-		sched_set_housekeeping(tick);
+	regular = polled || screen || h->vm_count > 1;
 }

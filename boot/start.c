@@ -18,6 +18,7 @@
 #include "boot/power.h"
 #include "boot/serial.h"
 #include "boot/vms.h"
+#include "boot/watch.h"
 #include "core/lifecycle.h"
 #include "core/sched.h"
 #include "core/vm.h"
@@ -208,6 +209,7 @@ static _Noreturn void run(void)
 	init_interrupts(acpi);
 	irq_register(VEC_KICK, on_wakeup);
 	irq_register(VEC_TIMER, on_wakeup);
+	watch_init();
 	init_clock(acpi);
 	fpu_init();
 	physical_console_init();
@@ -215,8 +217,7 @@ static _Noreturn void run(void)
 	online = smp_start();
 	if (online < cpu_count)
 		log_warn("%u of %u processors did not start", cpu_count - online, cpu_count);
-	if (vms_build(h) == 0)
-		panic("no vm has autostart");
+	vms_build(h);
 	print_memory();
 	physical_console_use_irq(h);
 	ready = true;

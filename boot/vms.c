@@ -229,7 +229,6 @@ static void place(const struct handover *h)
 void vms_build(const struct handover *h)
 {
 	static struct mtrr mtrr;
-	unsigned int starting = 0;
 
 	sched_set_slice(h->config->socle.slice_us);
 	mtrr_read(&mtrr);
@@ -243,7 +242,6 @@ void vms_build(const struct handover *h)
 		vms[i]->wall_clock_ns = wall_clock_base(h);
 		build(vms[i], &h->vms[i], &mtrr);
 		vm_register(vms[i]);
-		starting += vms[i]->autostart;
 	}
 	place(h);
 	check(monitor_init(vms, vm_count, h->config->socle.escape), "monitor");

@@ -6,11 +6,10 @@
 
 /*
  * Builds every VM of H and places its vCPUs on cores. After the cores have been started, before any
- * runs a guest. Ends in panic() where memory runs out, which boot_pool_size() has counted. Returns
- * how many VMs will start by themselves.
+ * runs a guest. Ends in panic() where memory runs out, which boot_pool_size() has counted.
  */
-unsigned int vms_build(const struct handover *h);
-/* Asks the cores to start the VMs that have autostart. */
+void vms_build(const struct handover *h);
+/* Asks the cores to start the VMs that have autostart; where none has, the monitor opens. */
 void vms_start(void);
 
 #endif

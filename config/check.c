@@ -76,16 +76,20 @@ static void check_memory(struct check *c)
 	}
 }
 
-/* Nothing can start a VM later in this version, and a machine without a running one would switch
- * itself off. */
+/* Without a console there is no monitor, and so nothing that could start one later. */
 static void check_autostart(struct check *c)
 {
+	const struct config_socle *socle = &c->config->socle;
+
+	if (!socle->console_count || socle->consoles[0].kind != CONFIG_CONSOLE_NONE)
+		return;
 	for (size_t i = 0; i < c->config->vm_count; i++)
 		if (c->config->vms[i].autostart)
 			return;
 	if (c->config->vm_count)
 		check_error(c, c->config->vms[0].pos[CONFIG_VM_AUTOSTART],
-			    "no VM would be started: each has autostart = no");
+			    "no VM would be started: each has autostart = no, and with console = "
+			    "none there is no monitor to start one");
 }
 
 size_t config_check(const struct config *config, const struct config_machine *machine,

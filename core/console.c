@@ -16,6 +16,10 @@
 #define LOG_RING   32768u
 #define LOG_LINES  256u
 
+/* Twice a console's ring, which `log` prints as a whole. */
+#define MONITOR_RING  (2 * CONSOLE_RING)
+#define MONITOR_INPUT 256u
+
 /* A line without end is let out in pieces of this length, so that it stops nobody. */
 #define LONG_LINE 512u
 /* A device that was refused is told when this much is free. */
@@ -40,14 +44,31 @@ struct console {
 	uint64_t line_start;	       /* host TSC of the first byte after that */
 	uint64_t last_put, last_typed; /* host TSC */
 	bool refused;
+	uint32_t skipped; /* bytes never sent, since the monitor had the line */
 	uint32_t in_head, in_tail;
 	uint32_t mark[LOG_LINES]; /* by line of the log: what of this ring comes before it */
 	uint8_t in[INPUT_RING];
 	uint8_t ring[CONSOLE_RING];
 };
 
+/* What the monitor shows: lines on their way, and behind them the line that is being typed. */
+struct monitor_text {
+	void (*typed)(int key);
+	uint8_t escape;
+	bool open;
+	bool waits; /* the line is drawn again with the clock: messages may follow each other */
+	uint32_t head, tail;
+	char *ring;
+	/* Of the line being typed: as it should be, and as it is on the wire. */
+	char line[CONSOLE_LINE], wire[CONSOLE_LINE];
+	uint8_t len, cursor, wire_len, wire_cursor;
+	uint32_t in_head, in_tail;
+	uint16_t in[MONITOR_INPUT]; /* bytes, or CONSOLE_ESCAPE */
+};
+
 static struct {
 	struct spinlock lock; /* guards all of this and the consoles */
+	struct monitor_text mon;
 	const struct console_port *port;
 	bool ready; /* console_init() was called */
 	bool use_irq, irq_on;
@@ -59,7 +80,7 @@ static struct {
 	struct console *open;	/* whose unfinished line is on the wire; NULL: at its start */
 	struct console *served; /* the last one whose line was sent */
 	uint32_t run;		/* bytes of the open line so far */
-	char staged[VM_NAME_SIZE + 2]; /* a prefix or a line end to go out first */
+	char staged[CONSOLE_LINE + 16]; /* a prefix, a line end, an edited line to go out first */
 	uint8_t staged_len, staged_at;
 	bool in_log; /* in the middle of line_tail's line */
 	uint32_t log_head, log_tail, line_head, line_tail;
@@ -146,6 +167,8 @@ static bool marks_passed(void)
 {
 	uint32_t slot = con.line_tail % LOG_LINES;
 
+	if (con.mon.open)
+		return true;
 	for (const struct console *c = con.first; c; c = c->next)
 		if ((int32_t)(c->mark[slot] - c->tail) > 0)
 			return false;
@@ -182,18 +205,103 @@ static struct console *choose(void)
 {
 	struct console *c;
 
-	if (con.open && keep_open())
+	if (!con.mon.open && con.open && keep_open())
 		return con.open->head != con.open->tail ? con.open : NULL;
 	if (log_waits() && marks_passed()) {
 		con.in_log = true;
 		return NULL;
 	}
+	if (con.mon.open)
+		return NULL;
 	c = next_ready();
 	/* Nobody else wants the line: its owner keeps it. */
 	if (con.open && !c && con.open->head != con.open->tail)
 		return con.open;
 	return c;
 }
+
+/* ---- the monitor's line ---- */
+
+static void append(const char *text, size_t len)
+{
+	memcpy(con.staged + con.staged_len, text, len);
+	con.staged_len = (uint8_t)(con.staged_len + len);
+}
+
+/* Takes the line being typed off the wire, for others to be written there. */
+static void erase_line(void)
+{
+	stage("\r\x1b[K", 4);
+	con.mon.wire_len = con.mon.wire_cursor = 0;
+}
+
+/* VT100: the cursor goes back from the line's end to where it should be. */
+static void append_moves(unsigned int n)
+{
+	char move[] = "\x1b[00D";
+
+	if (!n)
+		return;
+	move[2] = (char)('0' + n / 10);
+	move[3] = (char)('0' + n % 10);
+	append(move, 5);
+}
+
+/* What is only longer at its end is continued, anything else drawn anew. */
+static void draw_line(void)
+{
+	struct monitor_text *m = &con.mon;
+	uint8_t from = 0;
+
+	stage("", 0);
+	if (m->wire_cursor == m->wire_len && m->wire_len <= m->len &&
+	    !memcmp(m->wire, m->line, m->wire_len))
+		from = m->wire_len;
+	else
+		append("\r", 1);
+	append(m->line + from, (size_t)(m->len - from));
+	if (!from && m->wire_len > m->len)
+		append("\x1b[K", 3);
+	append_moves(m->len - m->cursor);
+	memcpy(m->wire, m->line, m->len);
+	m->wire_len = m->len;
+	m->wire_cursor = m->cursor;
+}
+
+static bool line_is_drawn(void)
+{
+	const struct monitor_text *m = &con.mon;
+
+	return m->wire_len == m->len && m->wire_cursor == m->cursor &&
+	       !memcmp(m->wire, m->line, m->len);
+}
+
+/* The next byte of the monitor's own. False: there is none. */
+static bool monitor_byte(uint8_t *byte)
+{
+	struct monitor_text *m = &con.mon;
+
+	if (!m->open)
+		return false;
+	if (m->head != m->tail && m->wire_len) {
+		erase_line();
+	} else if (m->head != m->tail) {
+		*byte = (uint8_t)m->ring[m->tail++ % MONITOR_RING];
+		if (*byte == '\n') {
+			stage("\n", 1);
+			*byte = '\r';
+		}
+		return true;
+	} else if (!m->waits && !line_is_drawn()) {
+		draw_line();
+	}
+	if (con.staged_at == con.staged_len)
+		return false;
+	*byte = (uint8_t)con.staged[con.staged_at++];
+	return true;
+}
+
+/* ---- all together ---- */
 
 /* False when there is nothing to send now. */
 static bool next_byte(uint8_t *byte)
@@ -207,10 +315,12 @@ static bool next_byte(uint8_t *byte)
 		}
 		if (!con.in_log)
 			c = choose();
-		if (!c && !con.in_log)
-			return false;
-		if (con.open && con.open != c) {
+		if (con.open && (con.mon.open || (c != con.open && (c || con.in_log)))) {
 			end_line();
+		} else if (!c && !con.in_log) {
+			return monitor_byte(byte);
+		} else if (con.in_log && con.mon.wire_len) {
+			erase_line();
 		} else if (con.in_log) {
 			*byte = log_byte();
 			return true;
@@ -377,6 +487,7 @@ void console_write_log(void *ctx, const char *line, size_t len)
 	con.log_end[slot] = con.log_head;
 	set_marks(slot);
 	con.line_head++;
+	con.mon.waits = con.mon.open;
 	kick();
 	spin_unlock(&con.lock);
 }
@@ -417,6 +528,10 @@ bool console_put(struct vm *vm, uint8_t byte)
 	bool taken;
 
 	spin_lock(&con.lock);
+	if (c->head - c->tail == CONSOLE_RING && con.mon.open) {
+		c->tail++;
+		c->skipped++;
+	}
 	taken = c->head - c->tail < CONSOLE_RING;
 	if (taken) {
 		c->last_put = tsc_now();
@@ -469,21 +584,169 @@ void console_reset(struct vm *vm)
 	spin_unlock(&con.lock);
 }
 
+/* ---- the monitor ---- */
+
+int console_set_monitor(uint8_t escape, void (*typed)(int key))
+{
+	con.mon.ring = pages_alloc(MONITOR_RING / PAGE_SIZE);
+	if (!con.mon.ring)
+		return -ENOMEM;
+	spin_lock(&con.lock);
+	con.mon.escape = escape;
+	con.mon.typed = typed;
+	spin_unlock(&con.lock);
+	return 0;
+}
+
+void console_monitor_open(bool open)
+{
+	spin_lock(&con.lock);
+	con.mon.open = open;
+	con.mon.len = con.mon.cursor = 0;
+	/* Off the wire with it, the prompt included. */
+	if (!open && con.mon.wire_len && con.staged_at == con.staged_len)
+		erase_line();
+	con.mon.wire_len = con.mon.wire_cursor = 0;
+	for (struct console *c = con.first; c && open; c = c->next)
+		c->skipped = 0;
+	kick();
+	spin_unlock(&con.lock);
+}
+
+static void monitor_put(char c)
+{
+	if (con.mon.head - con.mon.tail < MONITOR_RING)
+		con.mon.ring[con.mon.head++ % MONITOR_RING] = c;
+}
+
+void console_monitor_write(const char *text, size_t len)
+{
+	spin_lock(&con.lock);
+	for (size_t i = 0; i < len; i++)
+		monitor_put(text[i]);
+	kick();
+	spin_unlock(&con.lock);
+}
+
+void console_monitor_line(const char *line, size_t len, size_t cursor)
+{
+	struct monitor_text *m = &con.mon;
+
+	spin_lock(&con.lock);
+	m->waits = false;
+	m->len = (uint8_t)MIN(len, CONSOLE_LINE);
+	m->cursor = (uint8_t)MIN(cursor, m->len);
+	memcpy(m->line, line, m->len);
+	kick();
+	spin_unlock(&con.lock);
+}
+
+void console_monitor_enter(void)
+{
+	struct monitor_text *m = &con.mon;
+
+	spin_lock(&con.lock);
+	/* Where it is not on the wire as it is, it goes there as a line like others. */
+	m->cursor = m->len;
+	if (!line_is_drawn() || con.staged_at != con.staged_len)
+		for (unsigned int i = 0; i < m->len; i++)
+			monitor_put(m->line[i]);
+	else
+		m->wire_len = m->wire_cursor = 0;
+	monitor_put('\n');
+	m->len = m->cursor = 0;
+	kick();
+	spin_unlock(&con.lock);
+}
+
+void console_monitor_log(struct vm *vm)
+{
+	struct console *c = vm->console;
+	uint32_t at;
+
+	spin_lock(&con.lock);
+	at = c->head - MIN(c->head, CONSOLE_RING);
+	for (; at != c->head; at++)
+		if (c->ring[at % CONSOLE_RING] != '\r')
+			monitor_put((char)c->ring[at % CONSOLE_RING]);
+	if (c->line_end != c->head)
+		monitor_put('\n');
+	kick();
+	spin_unlock(&con.lock);
+}
+
+uint32_t console_skipped(struct vm *vm)
+{
+	return vm->console ? READ_ONCE(vm->console->skipped) : 0;
+}
+
+struct vm *console_focused(void)
+{
+	const struct console *c = READ_ONCE(con.focus);
+
+	return c ? c->vm : NULL;
+}
+
 /* ---- interrupts and time ---- */
+
+static void guest_input(uint8_t byte)
+{
+	struct console *c = con.focus;
+
+	if (!c || c->in_head - c->in_tail == INPUT_RING)
+		return;
+	c->in[c->in_head % INPUT_RING] = byte;
+	WRITE_ONCE(c->in_head, c->in_head + 1);
+	c->last_typed = tsc_now();
+}
+
+static void monitor_input(uint16_t key)
+{
+	if (con.mon.in_head - con.mon.in_tail < MONITOR_INPUT)
+		con.mon.in[con.mon.in_head++ % MONITOR_INPUT] = key;
+}
 
 /* What is typed while nobody listens, or faster than a guest reads, is lost as on a real line. */
 static void read_port(void)
 {
-	struct console *c = con.focus;
 	uint8_t byte;
 
 	while (con.port->rx(&byte)) {
-		if (!c || c->in_head - c->in_tail == INPUT_RING)
-			continue;
-		c->in[c->in_head % INPUT_RING] = byte;
-		WRITE_ONCE(c->in_head, c->in_head + 1);
-		c->last_typed = tsc_now();
+		if (con.mon.typed && byte == con.mon.escape)
+			monitor_input(CONSOLE_ESCAPE);
+		else if (con.mon.open || con.mon.in_head != con.mon.in_tail)
+			monitor_input(byte);
+		else
+			guest_input(byte);
 	}
+}
+
+/* Keys are the monitor's until it has seen the one that closes it. */
+static bool take_key(int *key)
+{
+	struct monitor_text *m = &con.mon;
+	bool any = false;
+
+	spin_lock(&con.lock);
+	while (!any && m->in_head != m->in_tail) {
+		*key = m->in[m->in_tail++ % MONITOR_INPUT];
+		any = m->open || *key == CONSOLE_ESCAPE;
+		if (!any)
+			guest_input((uint8_t)*key);
+	}
+	spin_unlock(&con.lock);
+	return any;
+}
+
+static void serve_monitor(void)
+{
+	int key;
+
+	while (take_key(&key))
+		con.mon.typed(key);
+	spin_lock(&con.lock);
+	kick();
+	spin_unlock(&con.lock);
 }
 
 static bool room_again(struct console *c)
@@ -522,6 +785,8 @@ void console_irq(void)
 	read_port();
 	pump();
 	spin_unlock(&con.lock);
+	if (con.mon.typed)
+		serve_monitor();
 	serve_clients();
 }
 
@@ -530,9 +795,10 @@ uint64_t console_tick(void)
 	uint64_t next = ~0ULL;
 
 	spin_lock(&con.lock);
+	con.mon.waits = false;
 	if (con.port && !con.irq_on)
 		kick();
-	if (log_waits())
+	if (log_waits() || con.mon.open)
 		next = 0;
 	for (const struct console *c = con.first; c; c = c->next)
 		if (c->head != c->tail)

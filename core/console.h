@@ -18,6 +18,10 @@
 struct vm;
 
 #define CONSOLE_RING 65536u
+/* Longest line that is being typed to the monitor, its prompt included. */
+#define CONSOLE_LINE 96u
+/* What typed() gets for the escape key; everything else is a byte. */
+#define CONSOLE_ESCAPE 0x100
 
 /* The physical port. Called with the console's lock held, from any core, so never twice at once. */
 struct console_port {
@@ -88,6 +92,41 @@ bool console_put(struct vm *vm, uint8_t byte);
 
 /* VM's device has room for input again: bytes that wait are passed on now. dev_lock held. */
 void console_input_ready(struct vm *vm);
+
+/*
+ * The monitor. TYPED is called for the key ESCAPE and, while the monitor is open, for every byte
+ * typed; on the core that takes the port's interrupt, without locks. At boot, once. -ENOMEM: its
+ * 128 KiB are not there.
+ */
+int console_set_monitor(uint8_t escape, void (*typed)(int key));
+
+/*
+ * While the monitor is open it has the line: what guests write waits, and what does not fit into
+ * their rings is skipped, so that nobody stops. The hypervisor's messages appear at once. The
+ * others here are for while it is open. Any core.
+ */
+void console_monitor_open(bool open);
+
+/* Whole lines of the monitor's, with '\n'; what does not fit into 128 KiB is lost. */
+void console_monitor_write(const char *text, size_t len);
+
+/*
+ * The line that is being typed, prompt included, and where the cursor is in it; it is shown behind
+ * all else. It must hold no control characters.
+ */
+void console_monitor_line(const char *line, size_t len, size_t cursor);
+
+/* That line is finished: it becomes one like the others. */
+void console_monitor_enter(void);
+
+/* The last CONSOLE_RING bytes that VM wrote, as lines of the monitor's. VM has a console. */
+void console_monitor_log(struct vm *vm);
+
+/* Bytes of VM's that will never be sent, since the monitor was opened last. */
+uint32_t console_skipped(struct vm *vm);
+
+/* To whom typing goes; NULL: to nobody. */
+struct vm *console_focused(void);
 
 /*
  * VM starts anew: input typed for its former life and a refused byte are forgotten. dev_lock held.

@@ -24,7 +24,8 @@ struct sched {
 	uint64_t armed;	      /* host TSC the physical timer is set to; 0: stopped */
 	uint64_t vclock;      /* virtual time of the vCPU that had the last turn, as it began */
 	unsigned int count;
-	uint32_t attentive; /* in a guest, about to enter one, or idle: a kick is wanted */
+	uint32_t question, answer; /* sched_ask(): any core; this one */
+	uint32_t attentive;	   /* in a guest, about to enter one, or idle: a kick is wanted */
 };
 
 /* The boot core's, by the clock. */
@@ -49,6 +50,11 @@ static uint64_t slice(void)
 void sched_set_housekeeping(uint64_t (*fn)(void))
 {
 	housekeeping = fn;
+}
+
+void sched_keep_house_now(void)
+{
+	housekeeping_at = 0;
 }
 
 static struct sched *sched_of(const struct pcpu *cpu)
@@ -91,6 +97,27 @@ static void kick_cpu(struct pcpu *cpu)
 {
 	if (cpu != this_cpu() && __atomic_load_n(&sched_of(cpu)->attentive, __ATOMIC_SEQ_CST))
 		apic_send_ipi(cpu->apic_id, VEC_KICK);
+}
+
+void sched_ask(struct pcpu *cpu)
+{
+	__atomic_add_fetch(&sched_of(cpu)->question, 1, __ATOMIC_SEQ_CST);
+	kick_cpu(cpu);
+}
+
+bool sched_answered(const struct pcpu *cpu)
+{
+	const struct sched *s = sched_of(cpu);
+
+	return __atomic_load_n(&s->answer, __ATOMIC_ACQUIRE) == READ_ONCE(s->question);
+}
+
+static void answer_question(struct sched *s)
+{
+	uint32_t question = READ_ONCE(s->question);
+
+	if (s->answer != question)
+		__atomic_store_n(&s->answer, question, __ATOMIC_RELEASE);
 }
 
 void sched_kick(struct vcpu *v)
@@ -164,6 +191,15 @@ void sched_load(struct vcpu *v)
 	s->current = v;
 }
 
+/* When a timer of V is due: its local APIC's, or with vCPU 0 one of the devices'. ~0: none. */
+static uint64_t timer_at(const struct vcpu *v)
+{
+	uint64_t at = v->timer_deadline ? v->timer_deadline : ~0ull;
+	uint64_t devices = v->id == 0 ? READ_ONCE(v->vm->timers_at) : 0;
+
+	return devices ? MIN(at, devices) : at;
+}
+
 /* Has V, whose VM runs, something to do in the guest now? */
 static bool has_work(const struct vcpu *v)
 {
@@ -173,7 +209,7 @@ static bool has_work(const struct vcpu *v)
 	case VCPU_WAIT_SIPI:
 		return requests & (REQ_INIT | REQ_SIPI | REQ_STOP);
 	case VCPU_HALTED:
-		return requests || (v->timer_deadline && tsc_now() >= v->timer_deadline);
+		return requests || tsc_now() >= timer_at(v);
 	default:
 		return true;
 	}
@@ -212,9 +248,7 @@ static uint64_t wakes_at(const struct vcpu *v)
 		return ~0ull;
 	if (!share_room(v->vm, tsc_now()))
 		return share_room_at(v->vm);
-	if (v->activity == VCPU_HALTED && v->timer_deadline)
-		return v->timer_deadline;
-	return ~0ull;
+	return v->activity == VCPU_HALTED ? timer_at(v) : ~0ull;
 }
 
 static bool any_wants(const struct sched *s)
@@ -312,6 +346,7 @@ static bool has_room(struct vcpu *v)
 bool sched_may_stay(struct vcpu *v)
 {
 	keep_house();
+	answer_question(sched_of(v->cpu));
 	if (__atomic_load_n(&v->asked, __ATOMIC_ACQUIRE) || !has_room(v))
 		return false;
 	if (READ_ONCE(v->vm->state) != VM_RUNNING)
@@ -333,7 +368,7 @@ static uint64_t cap_deadline(struct vm *vm)
 
 uint64_t sched_deadline(struct vcpu *v)
 {
-	uint64_t at = MIN(v->timer_deadline ? v->timer_deadline : ~0ull, housekeeping_deadline());
+	uint64_t at = MIN(timer_at(v), housekeeping_deadline());
 
 	at = MIN(at, cap_deadline(v->vm));
 	if (!sched_alone(v)) {
@@ -450,6 +485,7 @@ _Noreturn void sched_loop(struct pcpu *cpu)
 		if (lifecycle_all_ended())
 			leave(cpu);
 		keep_house();
+		answer_question(s);
 		v = pick(s);
 		if (v)
 			turn(v);

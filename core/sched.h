@@ -59,6 +59,14 @@ void sched_attentive(bool on);
  * first). At boot. For what is due by the clock: consoles.
  */
 void sched_set_housekeeping(uint64_t (*fn)(void));
+/* FN is called soon, whatever it returned last. On the boot core. */
+void sched_keep_house_now(void);
+/*
+ * Does CPU's loop still turn? sched_ask() wants to know, from the boot core; CPU answers before it
+ * enters a guest or idles next.
+ */
+void sched_ask(struct pcpu *cpu);
+bool sched_answered(const struct pcpu *cpu);
 /* Every core looks at what there is to do. From any core. */
 void sched_wake_all(void);
 

@@ -504,7 +504,7 @@ static void unknown_keys(void **state)
 		  "cmdline, cpus, weight, cap, autostart, on_reboot, on_crash, console, "
 		  "debug_exit, debug_console\n");
 	parse_bad("[socle]\nloglevel = info\n" VM,
-		  "2:1: unknown key 'loglevel'; known: console, log, on_panic\n");
+		  "2:1: unknown key 'loglevel'; known: console, log, escape, on_panic, slice\n");
 	/* Two letters that changed places are one mistake, also in a word that short. */
 	parse_bad("[socle]\nlgo = info\n" VM, "2:1: unknown key 'lgo'; did you mean 'log'?\n");
 	parse_bad("[socle]\nmemory = 2M\n" VM "log = info\n",
@@ -683,7 +683,7 @@ static void keys_of_later_versions_are_errors(void **state)
 {
 	static const char *const vm_keys[] = {"platform = minimal", "hpet = no", "com2 = yes",
 					      "fw_cfg.opt/x = f"};
-	static const char *const socle_keys[] = {"escape = ^A", "mitigations = off"};
+	static const char *const socle_keys[] = {"mitigations = off"};
 	char text[200], said[200];
 
 	(void)state;

@@ -102,6 +102,7 @@ static int teardown(void **state)
 {
 	(void)state;
 	assert_int_equal(con.lock.next, con.lock.owner);
+	free(con.mon.ring);
 	for (unsigned int i = 0; i < ARRAY_SIZE(guest) && guest[i].vm; i++) {
 		free(guest[i].vm->console);
 		fake_vm_free(guest[i].vm);
@@ -542,6 +543,137 @@ static void focus(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* ---- the monitor ---- */
+
+static int keys[64];
+static unsigned int key_count;
+
+/* As the monitor itself does: the escape key opens it. Here 'q' closes it. */
+static void typed(int key)
+{
+	assert_int_equal(con.lock.next, con.lock.owner);
+	keys[key_count++] = key;
+	if (key == CONSOLE_ESCAPE)
+		console_monitor_open(true);
+	if (key == 'q')
+		console_monitor_open(false);
+}
+
+static void type(const char *text)
+{
+	memcpy(port.typed, text, strlen(text));
+	port.typed_count = (unsigned int)strlen(text);
+	port.typed_taken = 0;
+	console_irq();
+}
+
+static void monitor(unsigned int guests)
+{
+	attach(guests);
+	on_irqs(100000);
+	key_count = 0;
+	assert_int_equal(console_set_monitor(0x1d, typed), 0);
+}
+
+static void show(const char *line, size_t cursor)
+{
+	console_monitor_line(line, strlen(line), cursor);
+}
+
+static void write_text(const char *text)
+{
+	console_monitor_write(text, strlen(text));
+}
+
+static void keys_go_where_they_belong(void **state)
+{
+	(void)state;
+	monitor(1);
+	type("a\x1d"
+	     "xyqd");
+	assert_memory_equal(guest[0].got, "ad", 2);
+	assert_int_equal(guest[0].got_count, 2);
+	assert_int_equal(key_count, 4);
+	assert_int_equal(keys[0], CONSOLE_ESCAPE);
+	assert_int_equal(keys[3], 'q');
+}
+
+static void guests_wait_while_the_monitor_is_open(void **state)
+{
+	(void)state;
+	monitor(2);
+	put(0, "one\n");
+	type("\x1d");
+	put(1, "two\n");
+	assert_sent("vm0| one\n");
+	type("q");
+	assert_sent("vm1| two\n");
+	assert_int_equal(console_skipped(guest[1].vm), 0);
+}
+
+static void an_unfinished_line_ends_where_the_monitor_begins(void **state)
+{
+	(void)state;
+	monitor(1);
+	put(0, "login: ");
+	type("\x1d");
+	show("> ", 2);
+	assert_sent("login: \r\n> ");
+}
+
+static void a_line_grows_at_its_end_and_else_is_drawn_anew(void **state)
+{
+	(void)state;
+	monitor(1);
+	type("\x1d");
+	show("> ", 2);
+	show("> l", 3);
+	show("> ls", 4);
+	assert_sent("> ls");
+	show("> ls", 3);
+	assert_sent("\x1b[01D");
+	show("> lxs", 4);
+	assert_sent("\r> lxs\x1b[01D");
+	show("> s", 3);
+	assert_sent("\r> s\x1b[K");
+	console_monitor_enter();
+	write_text("a\nb\n");
+	show("> ", 2);
+	assert_sent("\r\na\r\nb\r\n> ");
+}
+
+/* Messages appear at once, the line behind them when they have ended. */
+static void messages_go_before_the_line(void **state)
+{
+	(void)state;
+	monitor(1);
+	type("\x1d");
+	put(0, "guest\n");
+	show("> x", 3);
+	port.count = 0;
+	log_line("one");
+	log_line("two");
+	assert_sent("\r\x1b[Kone\r\ntwo\r\n");
+	wait_ms(20);
+	assert_sent("> x");
+}
+
+/* 64 KiB and a bit are written while nobody looks: the guest goes on, and the log has the end. */
+static void a_flood_does_not_stop_while_the_monitor_is_open(void **state)
+{
+	(void)state;
+	monitor(1);
+	type("\x1d");
+	for (int i = 0; i < 8192; i++)
+		assert_int_equal(put(0, "0123456\n"), 8);
+	assert_int_equal(put(0, "the end\r\n"), 9);
+	assert_int_equal(console_skipped(guest[0].vm), 9);
+	console_monitor_log(guest[0].vm);
+	run_port(100000);
+	assert_true(port.count > 65000);
+	assert_memory_equal(port.sent + port.count - 18, "0123456\r\nthe end\r\n", 18);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -564,6 +696,12 @@ int main(void)
 		T(flush_waits_for_nobody),
 		T(input_waits_for_room),
 		T(focus),
+		T(keys_go_where_they_belong),
+		T(guests_wait_while_the_monitor_is_open),
+		T(an_unfinished_line_ends_where_the_monitor_begins),
+		T(a_line_grows_at_its_end_and_else_is_drawn_anew),
+		T(messages_go_before_the_line),
+		T(a_flood_does_not_stop_while_the_monitor_is_open),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,93 @@
+#include "boot/watch.h"
+
+#include "arch/x86/apic.h"
+#include "arch/x86/desc.h"
+#include "arch/x86/percpu.h"
+#include "arch/x86/tsc.h"
+#include "core/sched.h"
+#include "lib/log.h"
+
+#define PERIOD_NS 1000000000ull
+
+enum health { WELL, ASKED, SENT_NMI, REPORTED };
+
+/* By number of the core. `rip` and `taken` are that core's own, in its NMI handler. */
+static struct {
+	enum health health;
+	bool expected; /* an NMI is on its way */
+	bool taken;
+	uint64_t rip;
+} cores[CPU_MAX];
+
+static uint64_t next;
+
+extern char _image_start[] __attribute__((visibility("hidden")));
+
+/* On the core that was asked, on the NMI's stack: no locks, no log. */
+static bool on_nmi(struct int_frame *frame)
+{
+	uint32_t id = this_cpu()->id;
+
+	if (!__atomic_exchange_n(&cores[id].expected, false, __ATOMIC_ACQ_REL))
+		return false;
+	cores[id].rip = frame->rip;
+	__atomic_store_n(&cores[id].taken, true, __ATOMIC_RELEASE);
+	return true;
+}
+
+void watch_init(void)
+{
+	nmi_set_hook(on_nmi);
+}
+
+static void send_nmi(struct pcpu *cpu)
+{
+	__atomic_store_n(&cores[cpu->id].taken, false, __ATOMIC_RELEASE);
+	__atomic_store_n(&cores[cpu->id].expected, true, __ATOMIC_RELEASE);
+	apic_send_nmi(cpu->apic_id);
+}
+
+static void report(const struct pcpu *cpu)
+{
+	if (__atomic_load_n(&cores[cpu->id].taken, __ATOMIC_ACQUIRE))
+		log_error("cpu %u does not answer: an NMI found it at socle.efi+%llx", cpu->id,
+			  (unsigned long long)(cores[cpu->id].rip -
+					       (uint64_t)(uintptr_t)_image_start));
+	else
+		log_error("cpu %u does not answer, and takes no NMI", cpu->id);
+}
+
+static enum health look(struct pcpu *cpu, enum health before)
+{
+	if (before != WELL && sched_answered(cpu)) {
+		if (before == REPORTED)
+			log_warn("cpu %u answers again", cpu->id);
+		before = WELL;
+	}
+	switch (before) {
+	case WELL:
+		sched_ask(cpu);
+		return ASKED;
+	case ASKED:
+		send_nmi(cpu);
+		return SENT_NMI;
+	case SENT_NMI:
+		report(cpu);
+		return REPORTED;
+	default:
+		return REPORTED;
+	}
+}
+
+uint64_t watch_tick(void)
+{
+	uint64_t now = tsc_now();
+
+	if (now < next)
+		return next;
+	for (unsigned int i = 0; i < cpu_count; i++)
+		if (pcpus[i]->state == CPU_ONLINE && pcpus[i] != this_cpu())
+			cores[i].health = look(pcpus[i], cores[i].health);
+	next = now + tsc_from_ns(PERIOD_NS);
+	return next;
+}
