@@ -14,6 +14,9 @@
 #define PM1_SLP_TYP_SHIFT 10
 
 enum { EFI_RESET_SHUTDOWN = 2 };
+/* UEFI 2.10 7.2.1 and 7.2.3 */
+enum { EFI_RESERVED_MEMORY = 0, EFI_MEMORY_MAPPED_IO = 11 };
+#define EFI_MEMORY_RUNTIME BIT(63)
 
 typedef void reset_system(uint32_t type, uint64_t status, uint64_t size, void *data)
 	__attribute__((ms_abi));
@@ -23,13 +26,28 @@ static struct pt
 	firmware; /* everything at its own address, writable and executable, as firmware expects */
 static const struct acpi_info *acpi;
 
-/* End of all memory that the firmware has described, 4 GiB at least: its devices are below that. */
+/*
+ * What runtime services may touch: memory, and what is marked for them. Reserved ranges and windows
+ * of devices may stand at the end of the address space, and the pool has no tables for that (see
+ * efi/ram.c).
+ */
+static bool is_firmwares(const struct boot_memory *m)
+{
+	return (m->type != EFI_RESERVED_MEMORY && m->type < EFI_MEMORY_MAPPED_IO) ||
+	       m->attribute & EFI_MEMORY_RUNTIME;
+}
+
+/* End of what the firmware may need, 4 GiB at least: its devices are below that. */
 static uint64_t memory_top(const struct handover *h)
 {
 	uint64_t top = GIB(4);
 
-	for (size_t i = 0; i < h->memory_count; i++)
-		top = MAX(top, h->memory[i].base + h->memory[i].pages * PAGE_SIZE);
+	for (size_t i = 0; i < h->memory_count; i++) {
+		const struct boot_memory *m = &h->memory[i];
+
+		if (is_firmwares(m) && m->base < BIT(52) && m->pages <= BIT(40))
+			top = MAX(top, m->base + m->pages * PAGE_SIZE);
+	}
 	return ALIGN_UP(top, GIB(1));
 }
 

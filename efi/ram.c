@@ -41,9 +41,11 @@ static bool is_free(const EFI_MEMORY_DESCRIPTOR *d)
 	       !(d->Attribute & MEMORY_SPECIFIC_PURPOSE);
 }
 
-static bool is_memory(const EFI_MEMORY_DESCRIPTOR *d)
+/* What Socle maps, for itself or for runtime services. */
+static bool is_mapped(const EFI_MEMORY_DESCRIPTOR *d)
 {
-	return d->Type != EfiReservedMemoryType && d->Type < EfiMemoryMappedIO;
+	return (d->Type != EfiReservedMemoryType && d->Type < EfiMemoryMappedIO) ||
+	       d->Attribute & EFI_MEMORY_RUNTIME;
 }
 
 /* Beyond 52 bits there is no physical address: SDM vol. 3A 4.1.4. */
@@ -64,7 +66,7 @@ uint64_t ram_top(struct ram *ram)
 		const EFI_MEMORY_DESCRIPTOR *d = mem_map_entry(&ram->map, i);
 		struct boot_extent e = extent_of(d);
 
-		if (is_memory(d))
+		if (is_mapped(d))
 			top = MAX(top, e.base + e.size);
 	}
 	return top;
