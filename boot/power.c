@@ -84,9 +84,18 @@ static void emulator_off(void)
 	outw(0xb004, PM1_SLP_EN);
 }
 
+/* The x87 control word and MXCSR are the last guest's: UEFI 2.10 2.3.4 says what firmware wants. */
+static void reset_fpu(void)
+{
+	const uint32_t mxcsr = 0x1f80;
+
+	__asm__ volatile("fninit; ldmxcsr %0" ::"m"(mxcsr));
+}
+
 void machine_off(void)
 {
 	physical_console_flush();
+	reset_fpu();
 	write_cr3(firmware.root);
 	if (reset_service)
 		reset_service(EFI_RESET_SHUTDOWN, 0, 0, NULL);
