@@ -12,8 +12,10 @@
 #include "boot/serial.h"
 #include "boot/watch.h"
 #include "core/console.h"
+#include "core/monitor.h"
 #include "core/sched.h"
 #include "lib/log.h"
+#include "lib/strbuf.h"
 #include "lib/util.h"
 
 #define TICK_NS 100000000ull
@@ -86,15 +88,13 @@ void physical_console_map(const struct handover *h)
 
 	if (!h->screen)
 		return;
+	memory = pages_alloc(ALIGN_UP(screen_memory(fb), PAGE_SIZE) / PAGE_SIZE);
 	/* What is told of the end of one framebuffer may be another device's: no reason to stop. */
-	if (host_map_add(fb->base, screen_bytes(fb), PT_R | PT_W, MT_WC)) {
+	if (!memory || host_map_add(fb->base, screen_bytes(fb), PT_R | PT_W, MT_WC)) {
 		log_warn("the screen cannot be mapped: it is not used");
 		return;
 	}
-	memory = pages_alloc(ALIGN_UP(screen_memory(fb), PAGE_SIZE) / PAGE_SIZE);
-	if (!memory)
-		return;
-	screen_open(fb, 0, memory);
+	screen_open(fb, (unsigned int)h->vm_count, memory);
 	screen = true;
 }
 
@@ -107,17 +107,32 @@ static void screen_line(void *ctx, const char *line, size_t len)
 	screen_put('\n');
 }
 
+static void show_states(void)
+{
+	char text[100];
+	struct strbuf line;
+
+	sb_init(&line, text, sizeof(text));
+	for (unsigned int i = 0; monitor_status(i, &line); i++) {
+		screen_status(i, text);
+		sb_reset(&line);
+	}
+}
+
 /* When to draw again. */
 static uint64_t draw(void)
 {
-	bool done = screen_draw(tsc_now() + tsc_from_ns(DRAW_NS));
+	bool done;
 
+	show_states();
+	done = screen_draw(tsc_now() + tsc_from_ns(DRAW_NS));
 	return tsc_now() + tsc_from_ns(done ? FRAME_NS : PAUSE_NS);
 }
 
 void physical_console_flush(void)
 {
 	console_flush();
+	show_states();
 	screen_draw(~0ull);
 }
 
