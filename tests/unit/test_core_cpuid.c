@@ -240,6 +240,18 @@ static void test_xsave_sizes(void **state)
 	}
 }
 
+/* A component that wants 64 bytes' alignment, behind one that ends between (13.4.3). */
+static void test_xsave_alignment(void **state)
+{
+	(void)state;
+	fake_set_leaf(0xd, 5, 8, 1088, 0, 0);
+	fake_set_leaf(0xd, 6, 512, 1152, 2, 0);
+	remake();
+	v->xcr0 = 0xe7;
+	read(0xd, 1);
+	assert_int_equal(r[EBX], 576 + 256 + 64 + 512 + 1024);
+}
+
 static void test_xsave_components(void **state)
 {
 	(void)state;
@@ -327,6 +339,9 @@ static void test_amd_has_zeroes_beyond(void **state)
 					  0x80000009, 0x8000001e, 0x8000000a};
 
 	(void)state;
+	/* The last leaf is one that has something to say. */
+	fake_set_leaf(0, 0, 0xd, 0x68747541, 0x444d4163, 0x69746e65);
+	remake();
 	assert_true(cpuid_is_amd(vm));
 	for (size_t i = 0; i < ARRAY_SIZE(beyond); i++) {
 		read(beyond[i], 0);
@@ -377,6 +392,7 @@ int main(void)
 		T(topology),
 		T(caches),
 		T(xsave_sizes),
+		T(xsave_alignment),
 		T(xsave_components),
 		T(xcr0_mask),
 		T(kvm_leaves),

@@ -564,16 +564,17 @@ static void test_init_stops(void **state)
 
 	(void)state;
 	ap->activity = VCPU_ACTIVE;
+	ap->nmi_pending = true;
 	lapic_post(ap, 0x50, false);
-	vcpu_request(ap, REQ_NMI);
 	SEND_INIT;
 	run_ap();
 	assert_int_equal(ap->activity, VCPU_WAIT_SIPI);
 	assert_int_equal(fake_of(ap)->entries, 0);
 	assert_int_equal(fake_guest(ap)->cr0, 0x60000010);
 	assert_int_equal(fake_guest(ap)->rip, 0xfff0);
-	/* What waits for the guest is gone, but for an NMI that came after. */
+	/* What waited for the guest is gone. */
 	assert_int_equal(lapic_next(ap), -1);
+	assert_false(ap->nmi_pending);
 }
 
 /* A SIPI that an INIT follows is for nobody: the processor waits for the next. */

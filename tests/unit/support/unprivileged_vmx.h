@@ -5,6 +5,7 @@
 #ifndef TESTS_UNIT_SUPPORT_UNPRIVILEGED_VMX_H
 #define TESTS_UNIT_SUPPORT_UNPRIVILEGED_VMX_H
 
+#include "arch/x86/tsc.h"
 #include "tests/unit/support/unprivileged.h"
 #include "vmx/vmcs.h"
 

@@ -1,4 +1,3 @@
 #include "tests/unit/support/unprivileged_vmx.h"
 
-#include "arch/x86/tsc.h"
 #include "vmx/vcpu.c"
