@@ -190,13 +190,8 @@ PIECE "software interrupts"
 	mov	byte [returning], 1
 	int3
 .after_int3:
-	lea	rax, [.after_int3]
-	sub	rax, [last_rip]
-	or	rbx, rax
-	db	0xf1			; INT1
-.after_int1:
 	mov	byte [returning], 0
-	lea	rax, [.after_int1]
+	lea	rax, [.after_int3]
 	sub	rax, [last_rip]
 	or	rbx, rax
 	mov	rax, [counts + 8 * V_SOFT]
