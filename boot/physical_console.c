@@ -18,7 +18,8 @@
 #include "lib/strbuf.h"
 #include "lib/util.h"
 
-#define TICK_NS 100000000ull
+#define TICK_NS	    100000000ull
+#define UNPROVEN_NS 2000000ull
 /* How often the screen is drawn, how long that may keep the boot core's guest waiting, and how long
  * the guest may then run when there is more to draw. */
 #define FRAME_NS 40000000ull
@@ -34,6 +35,8 @@ static struct uart *ports;
 static size_t count;
 /* A port whose interrupt is not known is looked at by the clock. */
 static bool polled;
+/* Its interrupt has come once: until then the clock stands in for it. */
+static bool irq_works;
 /* Something is due by the clock, whatever console_tick() says. */
 static bool regular;
 /* There is a screen; and the clock, not each line, has it drawn. */
@@ -175,6 +178,7 @@ static void on_irq(unsigned int vector)
 	unsigned int turns = MAX_TURNS;
 
 	(void)vector;
+	irq_works = true;
 	do {
 		for (size_t i = 0; i < count; i++)
 			uart_clear_status(&ports[i]);
@@ -207,12 +211,23 @@ static bool route(const struct uart *u, const struct acpi_info *acpi, unsigned i
 	       0;
 }
 
+/*
+ * Firmware's tables may be wrong about the interrupt, or an IOMMU may hold it back. Output would
+ * stop with the first full FIFO, and nobody could read why.
+ */
+static bool is_unproven(void)
+{
+	return count && !polled && !irq_works;
+}
+
 static uint64_t tick(void)
 {
 	uint64_t next = regular ? tsc_now() + tsc_from_ns(TICK_NS) : ~0ull;
 
-	if (polled)
+	if (polled || is_unproven())
 		console_irq();
+	if (is_unproven())
+		next = MIN(next, tsc_now() + tsc_from_ns(UNPROVEN_NS));
 	next = MIN(next, console_tick());
 	next = MIN(next, watch_tick());
 	return screen ? MIN(next, draw()) : next;
