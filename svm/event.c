@@ -129,6 +129,8 @@ static uint8_t prepare_soft(struct svm_vcpu *s, const struct hv_event *ev)
 {
 	s->soft_len = ev->insn_len;
 	s->vmcb.rip += ev->insn_len;
+	/* Processors with next-RIP save push this one for INT n, INT3 and INTO. */
+	s->vmcb.nrip = s->vmcb.rip;
 	return ev->type == EVENT_SOFT_INTR ? EVENT_SOFT_INTR : EVENT_EXCEPTION;
 }
 
