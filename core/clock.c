@@ -8,6 +8,13 @@ uint64_t clock_ticks(uint64_t hz)
 	return mul_div(tsc_now(), hz, tsc_hz());
 }
 
+uint64_t clock_tsc_of(uint64_t ticks, uint64_t hz)
+{
+	uint64_t tsc = mul_div(ticks, tsc_hz(), hz);
+
+	return mul_div(tsc, hz, tsc_hz()) < ticks ? tsc + 1 : tsc;
+}
+
 uint64_t clock_wall_ns(const struct vm *vm)
 {
 	return vm->wall_clock_ns + tsc_to_ns(tsc_now());

@@ -26,6 +26,8 @@ static inline uint64_t mul_div(uint64_t a, uint64_t b, uint64_t c)
 
 /* Ticks of a clock of HZ since the host's TSC was 0. */
 uint64_t clock_ticks(uint64_t hz);
+/* The first host TSC at which clock_ticks(HZ) is TICKS. */
+uint64_t clock_tsc_of(uint64_t ticks, uint64_t hz);
 /* Time of day of VM in nanoseconds since 1970, UTC. */
 uint64_t clock_wall_ns(const struct vm *vm);
 

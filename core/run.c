@@ -7,6 +7,7 @@
 #include "arch/x86/cpu.h"
 #include "arch/x86/tsc.h"
 #include "core/cr.h"
+#include "core/devtimer.h"
 #include "core/exit.h"
 #include "core/lapic.h"
 #include "core/lifecycle.h"
@@ -46,7 +47,12 @@ static void take_sipi(struct vcpu *v)
 static void take_requests(struct vcpu *v)
 {
 	uint32_t req = __atomic_exchange_n(&v->requests, 0, __ATOMIC_SEQ_CST);
+	uint64_t timers_at = READ_ONCE(v->vm->timers_at);
 
+	if (v->id == 0 && timers_at && tsc_now() >= timers_at) {
+		dev_timers_run(v->vm);
+		req |= __atomic_exchange_n(&v->requests, 0, __ATOMIC_SEQ_CST);
+	}
 	if (v->timer_deadline && tsc_now() >= v->timer_deadline) {
 		lapic_timer_expired(v);
 		req |= __atomic_exchange_n(&v->requests, 0, __ATOMIC_SEQ_CST);
@@ -62,6 +68,24 @@ static void take_requests(struct vcpu *v)
 		lapic_sync(v);
 }
 
+/* The 8259 pair asks for an interrupt, and V's LINT0 lets it through. */
+static bool extint_pending(const struct vcpu *v)
+{
+	return __atomic_load_n(&v->vm->extint.line, __ATOMIC_ACQUIRE) && lapic_accepts_extint(v);
+}
+
+/* Its vector comes with an INTA cycle, in which it may turn out spurious. */
+static uint8_t acknowledge_extint(struct vcpu *v)
+{
+	struct vm *vm = v->vm;
+	uint8_t vector;
+
+	spin_lock(&vm->dev_lock);
+	vector = vm->extint.acknowledge(vm->extint.dev);
+	spin_unlock(&vm->dev_lock);
+	return vector;
+}
+
 /* Does V, halted, wake? SDM vol. 2A HLT: an enabled interrupt, NMI, INIT; an event that is queued
  * comes first. An NMI that is blocked waits for the IRET of the last one's handler (vol. 3A 6.7.1).
  */
@@ -69,7 +93,7 @@ static bool wakes(struct vcpu *v)
 {
 	if (v->pending.valid || (v->nmi_pending && hv->can_inject(v, EVENT_NMI)))
 		return true;
-	if (!lapic_has_deliverable(v))
+	if (!lapic_has_deliverable(v) && !extint_pending(v))
 		return false;
 	hv->get_state(v, ST_RIP);
 	return v->st.rflags & RFLAGS_IF;
@@ -94,6 +118,12 @@ static bool inject_first(struct vcpu *v)
 		hv->inject(v, &ev);
 		return true;
 	}
+	ev.type = EVENT_INTR;
+	if (extint_pending(v) && hv->can_inject(v, EVENT_INTR)) {
+		ev.vector = acknowledge_extint(v);
+		hv->inject(v, &ev);
+		return true;
+	}
 	if (v->vid)
 		return false;
 	vector = lapic_next(v);
@@ -101,7 +131,6 @@ static bool inject_first(struct vcpu *v)
 		return false;
 	lapic_accept(v, (uint8_t)vector);
 	ev.vector = (uint8_t)vector;
-	ev.type = EVENT_INTR;
 	hv->inject(v, &ev);
 	return true;
 }
@@ -110,10 +139,10 @@ static void prepare_events(struct vcpu *v)
 {
 	inject_first(v);
 	if (v->vid) {
-		hv->want_window(v, false, v->nmi_pending);
+		hv->want_window(v, extint_pending(v), v->nmi_pending);
 		return;
 	}
-	hv->want_window(v, lapic_next(v) >= 0, v->nmi_pending);
+	hv->want_window(v, extint_pending(v) || lapic_next(v) >= 0, v->nmi_pending);
 	hv->set_tpr_threshold(v, lapic_blocked_class(v));
 }
 

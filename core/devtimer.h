@@ -1,0 +1,31 @@
+/*
+ * Timers of a VM's devices: they expire on the core of vCPU 0, whose run loop and scheduler look at
+ * vm->timers_at as they do at the local APIC's timer.
+ */
+#ifndef CORE_DEVTIMER_H
+#define CORE_DEVTIMER_H
+
+#include <stdint.h>
+
+#include "core/vm.h"
+
+struct dev_timer {
+	struct dev_timer *next; /* of the VM's */
+	uint64_t at;		/* host TSC; 0: not armed */
+	void (*expired)(void *dev);
+	void *dev;
+};
+
+/* Adds T, with expired and dev set, to VM's timers. At boot, before the VM runs. */
+void dev_timer_add(struct vm *vm, struct dev_timer *t);
+
+/*
+ * EXPIRED is called once when the host's TSC reaches AT; 0: it is not called any more. An earlier
+ * setting is forgotten. dev_lock held, or no vCPU runs.
+ */
+void dev_timer_set(struct vm *vm, struct dev_timer *t, uint64_t at);
+
+/* Calls those that are due, with dev_lock held. On the core of vCPU 0. */
+void dev_timers_run(struct vm *vm);
+
+#endif
