@@ -23,6 +23,7 @@
 /* What a VM is made of beyond core/'s part. */
 struct platform {
 	struct pc pc;
+	struct guest_platform shown; /* to the guest */
 	struct guest_image image;
 };
 
@@ -61,7 +62,7 @@ static int load(struct vm *vm, struct strbuf *why)
 {
 	struct platform *p = vm->platform;
 
-	return guest_load(vm, &p->image, &guest_platform, why);
+	return guest_load(vm, &p->image, &p->shown, why);
 }
 
 static void reset_devices(struct vm *vm)
@@ -138,7 +139,8 @@ static void build_vcpu(struct vm *vm, unsigned int id)
 static void build(struct vm *vm, const struct boot_vm *b, const struct mtrr *mtrr)
 {
 	const struct config_vm *c = b->config;
-	struct pc_options options = {.debug_exit = c->debug_exit,
+	struct pc_options options = {.legacy = c->platform == CONFIG_PLATFORM_PC,
+				     .debug_exit = c->debug_exit,
 				     .debug_console = c->debug_console};
 	struct platform *p = alloc(sizeof(*p));
 
@@ -153,6 +155,8 @@ static void build(struct vm *vm, const struct boot_vm *b, const struct mtrr *mtr
 	vm->weight = c->weight;
 	vm->cap = c->cap;
 	p->image = boot_image(b);
+	p->shown = guest_platform;
+	p->shown.legacy = options.legacy;
 	lay_out_ram(vm, b);
 	check(npt_map_ram(vm, mtrr), "nested page tables");
 	map_file(vm, &b->kernel);

@@ -102,7 +102,7 @@ static const struct config_key vm_keys[] = {
 	[CONFIG_VM_AUTOSTART] = {"autostart", CHOICES(yes_no_choices), VM(autostart)},
 	[CONFIG_VM_ON_REBOOT] = {"on_reboot", CHOICES(action_choices), VM(on_reboot)},
 	[CONFIG_VM_ON_CRASH] = {"on_crash", CHOICES(action_choices), VM(on_crash)},
-	[CONFIG_VM_PLATFORM] = {"platform", CHOICES(platform_choices), VM(platform), .later = true},
+	[CONFIG_VM_PLATFORM] = {"platform", CHOICES(platform_choices), VM(platform)},
 	[CONFIG_VM_CONSOLE] = {"console", CHOICES(vm_console_choices), VM(console)},
 	[CONFIG_VM_DEBUG_EXIT] = {"debug_exit", .parse = config_parse_uint, VM(debug_exit),
 				  .min = 1, .max = UINT16_MAX},
@@ -137,7 +137,7 @@ const struct config_vm config_vm_default = {
 	.on_crash = CONFIG_ACTION_STOP,
 	.autostart = true,
 	.weight = 100,
-	.platform = CONFIG_PLATFORM_PC,
+	.platform = CONFIG_PLATFORM_MINIMAL,
 	.console = CONFIG_VM_CONSOLE_SHARED,
 };
 

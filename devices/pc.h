@@ -4,6 +4,8 @@
 
 #include "devices/acpi_pm.h"
 #include "devices/debug_ports.h"
+#include "devices/i8254.h"
+#include "devices/i8259.h"
 #include "devices/ioapic.h"
 #include "devices/reset.h"
 #include "devices/rtc.h"
@@ -13,11 +15,15 @@ struct vm;
 
 /* What a VM's section of the configuration says of its devices. */
 struct pc_options {
+	bool legacy;			    /* 8259 pair and 8254: platform = pc */
 	uint16_t debug_exit, debug_console; /* ports; 0: none */
 };
 
 struct pc {
+	bool legacy;
 	struct ioapic ioapic;
+	struct i8259 pic; /* with legacy, like pit */
+	struct i8254 pit;
 	struct uart16550 com1;
 	struct acpi_pm pm;
 	struct reset_ports reset;

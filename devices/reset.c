@@ -139,19 +139,19 @@ static void port_80(void *dev, struct vcpu *v, uint64_t offset, bool write, uint
 		*value = r->post;
 }
 
-int reset_init(struct reset_ports *r, struct vm *vm)
+int reset_init(struct reset_ports *r, struct vm *vm, bool port_b)
 {
 	static const struct {
 		uint16_t port, count;
 		bus_handler *handler;
 	} ports[] = {
-		{0x60, 1, port_60}, {0x61, 1, port_61}, {0x64, 1, port_64},
+		{0x61, 1, port_61}, {0x60, 1, port_60}, {0x64, 1, port_64},
 		{0x80, 1, port_80}, {0x92, 1, port_92}, {0xcf8, 4, port_cf8},
 	};
 
 	*r = (struct reset_ports){.vm = vm};
 	reset_reset(r);
-	for (unsigned int i = 0; i < ARRAY_SIZE(ports); i++) {
+	for (unsigned int i = port_b ? 0 : 1; i < ARRAY_SIZE(ports); i++) {
 		int err = bus_add_pio(vm, ports[i].port, ports[i].count, ports[i].handler, r);
 
 		if (err)

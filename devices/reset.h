@@ -20,8 +20,9 @@ struct reset_ports {
 	bool output_port; /* 64h got command D1h: the next byte to 60h is the output port */
 };
 
-/* Puts the ports on VM's bus. 0 or bus errors. */
-int reset_init(struct reset_ports *r, struct vm *vm);
+/* Puts the ports on VM's bus; 61h only with PORT_B, for VMs whose 8254 has none. 0 or bus errors.
+ */
+int reset_init(struct reset_ports *r, struct vm *vm, bool port_b);
 /* State after power-up. dev_lock held, or no vCPU runs. */
 void reset_reset(struct reset_ports *r);
 

@@ -11,6 +11,7 @@
 #include "lib/assert.h"
 #include "lib/string.h"
 #include "lib/util.h"
+#include "ssdt_pc.h"
 #include "ssdt_rtc.h"
 
 #define OEM_ID	     "SOCLE "
@@ -45,7 +46,7 @@ struct rsdp {
 } __attribute__((packed));
 _Static_assert(sizeof(struct rsdp) == 36 && offsetof(struct rsdp, length) == 20, "ACPI 5.2.5.3");
 
-#define XSDT_ENTRIES 3 /* at most */
+#define XSDT_ENTRIES 4 /* at most */
 
 struct xsdt {
 	struct sdt_header header;
@@ -153,17 +154,20 @@ struct madt {
 	struct madt_override sci;
 	struct madt_nmi nmi;
 	struct madt_lapic lapic[VM_MAX_VCPUS];
+	struct madt_override timer; /* room for it: it follows the last processor */
 } __attribute__((packed));
 _Static_assert(sizeof(struct madt_lapic) == 8 && sizeof(struct madt_ioapic) == 12 &&
 		       sizeof(struct madt_override) == 10 && sizeof(struct madt_nmi) == 6,
 	       "ACPI 5.2.12.2 to 5.2.12.7");
 _Static_assert(VM_MAX_VCPUS <= 255, "APIC IDs from 255 on need entries of type 9");
 
-#define MADT_ENABLED	1
-#define MADT_HIGH_LEVEL 0xd /* active high, level-triggered: MPS INTI flags */
-#define MADT_ALL_CPUS	0xff
+#define MADT_PCAT_COMPAT 1
+#define MADT_ENABLED	 1
+#define MADT_HIGH_LEVEL	 0xd /* active high, level-triggered: MPS INTI flags */
+#define MADT_ALL_CPUS	 0xff
 
 #define LAPIC_ADDRESS 0xfee00000u
+#define TIMER_GSI     2
 
 /* Where the next table goes. */
 struct tables {
@@ -262,11 +266,20 @@ static uint64_t place_fadt(struct tables *t, const struct guest_platform *p, uin
 	return place_sdt(t, &f.header, "FACP", 6, sizeof(f));
 }
 
-/* No PCAT_COMPAT in the flags: there is no pair of 8259s. */
+/* The timer's interrupt is not on the pin of its number, which is the 8259 pair's own. */
+static size_t add_timer(struct madt *m, size_t len)
+{
+	const struct madt_override timer = {.type = 2, .length = sizeof(timer), .gsi = TIMER_GSI};
+
+	memcpy((uint8_t *)m + len, &timer, sizeof(timer));
+	return len + sizeof(timer);
+}
+
 static uint64_t place_madt(struct tables *t, const struct guest_platform *p, unsigned int vcpus)
 {
 	struct madt m = {
 		.lapic_address = LAPIC_ADDRESS,
+		.flags = p->legacy ? MADT_PCAT_COMPAT : 0,
 		.ioapic = {.type = 1,
 			   .length = sizeof(m.ioapic),
 			   .id = p->ioapic_id,
@@ -279,14 +292,17 @@ static uint64_t place_madt(struct tables *t, const struct guest_platform *p, uns
 		.nmi = {.type = 4, .length = sizeof(m.nmi), .uid = MADT_ALL_CPUS, .lint = 1},
 	};
 
+	size_t len = offsetof(struct madt, lapic) + vcpus * sizeof(m.lapic[0]);
+
 	assert(vcpus <= VM_MAX_VCPUS);
 	for (unsigned int i = 0; i < vcpus; i++)
 		m.lapic[i] = (struct madt_lapic){.length = sizeof(m.lapic[i]),
 						 .uid = (uint8_t)i,
 						 .apic_id = (uint8_t)i,
 						 .flags = MADT_ENABLED};
-	return place_sdt(t, &m.header, "APIC", 5,
-			 offsetof(struct madt, lapic) + vcpus * sizeof(m.lapic[0]));
+	if (p->legacy)
+		len = add_timer(&m, len);
+	return place_sdt(t, &m.header, "APIC", 5, len);
 }
 
 static void put_rsdp(struct writer *w, uint64_t at, uint64_t xsdt)
@@ -313,6 +329,8 @@ uint64_t guest_acpi_write(struct writer *w, const struct guest_platform *p, unsi
 	x.entries[n++] = place_madt(&t, p, vcpus);
 	if (p->rtc)
 		x.entries[n++] = place(&t, ssdt_rtc_aml, sizeof(ssdt_rtc_aml), 16);
+	if (p->legacy)
+		x.entries[n++] = place(&t, ssdt_pc_aml, sizeof(ssdt_pc_aml), 16);
 	xsdt = place_sdt(&t, &x.header, "XSDT", 1,
 			 offsetof(struct xsdt, entries) + n * sizeof(x.entries[0]));
 	put_rsdp(w, LAYOUT_ACPI, xsdt);

@@ -50,6 +50,7 @@ struct guest_platform {
 	uint8_t ioapic_id;
 	uint32_t ioapic_address; /* its pins are GSI 0 on */
 	bool rtc;		 /* there is a CMOS clock at ports 70h and 71h */
+	bool legacy;		 /* there are an 8259 pair and an 8254, whose interrupt is GSI 2 */
 };
 
 /*

@@ -183,7 +183,7 @@ static void what_the_file_does_not_say_has_its_default(void **state)
 	assert_true(vm->autostart);
 	assert_int_equal(vm->weight, 100);
 	assert_int_equal(vm->cap, 0);
-	assert_int_equal(vm->platform, CONFIG_PLATFORM_PC);
+	assert_int_equal(vm->platform, CONFIG_PLATFORM_MINIMAL);
 	assert_int_equal(vm->console, CONFIG_VM_CONSOLE_SHARED);
 	assert_int_equal(vm->debug_exit, 0);
 	assert_int_equal(vm->debug_console, 0);
@@ -501,8 +501,8 @@ static void unknown_keys(void **state)
 		  "6:1: unknown key 'oncrash'; did you mean 'on_crash'?\n");
 	parse_bad(VM "floppy = a\n",
 		  "5:1: unknown key 'floppy'; known: memory, vcpus, kernel, kind, initrd, module, "
-		  "cmdline, cpus, weight, cap, autostart, on_reboot, on_crash, console, "
-		  "debug_exit, debug_console\n");
+		  "cmdline, cpus, weight, cap, autostart, on_reboot, on_crash, "
+		  "platform, console, debug_exit, debug_console\n");
 	parse_bad("[socle]\nloglevel = info\n" VM,
 		  "2:1: unknown key 'loglevel'; known: console, log, escape, on_panic, slice\n");
 	/* Two letters that changed places are one mistake, also in a word that short. */
@@ -681,7 +681,7 @@ static void damage_is_one_error(void **state)
 
 static void keys_of_later_versions_are_errors(void **state)
 {
-	static const char *const vm_keys[] = {"platform = minimal", "hpet = no", "com2 = yes",
+	static const char *const vm_keys[] = {"hpet = no", "com2 = yes",
 					      "fw_cfg.opt/x = f"};
 	static const char *const socle_keys[] = {"mitigations = off"};
 	char text[200], said[200];

@@ -169,7 +169,8 @@ static void count_madt(const struct vm *vm, unsigned int counts[256])
 			assert_int_equal(guest_vm_get(vm, at + 2, 1), 200);
 			assert_int_equal(guest_vm_get(vm, at + 4, 8), 0xfec00000);
 		} else if (type == 2) {
-			assert_int_equal(guest_vm_get(vm, at + 2, 8), 0x000d000000090900);
+			assert_int_equal(guest_vm_get(vm, at + 2, 8),
+					 counts[2] ? 0x0000000000020000 : 0x000d000000090900);
 		} else if (type == 4) {
 			assert_int_equal(guest_vm_get(vm, at + 2, 4), 0x010000ff);
 		}
@@ -196,6 +197,27 @@ static void madt(void **state)
 		assert_int_equal(counts[1], 1);
 		assert_int_equal(counts[2], 1);
 		assert_int_equal(counts[4], 1);
+		guest_vm_free(vm);
+	}
+}
+
+/* With an 8259 pair and an 8254: the timer is on pin 2. */
+static void madt_of_a_pc(void **state)
+{
+	struct guest_platform p = platform;
+	static const unsigned int sizes[] = {1, VM_MAX_VCPUS};
+
+	(void)state;
+	p.legacy = true;
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		struct vm *vm = with_tables(&p, sizes[i]);
+		unsigned int counts[256];
+
+		assert_int_equal(guest_vm_get(vm, find(vm, "APIC") + 40, 4), 1);
+		count_madt(vm, counts);
+		assert_int_equal(counts[0], sizes[i]);
+		assert_int_equal(counts[2], 2);
+		assert_true(is(vm, find(vm, "SSDT"), "SSDT"));
 		guest_vm_free(vm);
 	}
 }
@@ -251,9 +273,10 @@ static void disassembles(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(rsdp), cmocka_unit_test(every_table),
-		cmocka_unit_test(fadt), cmocka_unit_test(clock_that_is_there),
-		cmocka_unit_test(madt), cmocka_unit_test(disassembles),
+		cmocka_unit_test(rsdp),		cmocka_unit_test(every_table),
+		cmocka_unit_test(fadt),		cmocka_unit_test(clock_that_is_there),
+		cmocka_unit_test(madt),		cmocka_unit_test(madt_of_a_pc),
+		cmocka_unit_test(disassembles),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* links: devices/pc.c devices/pc_ports.c devices/debug_ports.c devices/ioapic.c devices/uart16550.c devices/acpi_pm.c devices/reset.c devices/rtc.c core/bus.c core/clock.c lib/strbuf.c lib/fmt.c tests/unit/support/fake_core.c tests/unit/support/fake_bus.c */
+/* links: devices/pc.c devices/pc_ports.c devices/debug_ports.c devices/ioapic.c devices/i8259.c devices/i8254.c core/devtimer.c devices/uart16550.c devices/acpi_pm.c devices/reset.c devices/rtc.c core/bus.c core/clock.c lib/strbuf.c lib/fmt.c tests/unit/support/fake_core.c tests/unit/support/fake_bus.c */
 /* All devices of a VM together, and the two ports for test programs. */
 #include "tests/unit/support/fake_core.h"
 
@@ -20,6 +20,18 @@ bool lapic_send(struct vm *to, struct vcpu *src, const struct apic_msg *msg)
 	(void)src;
 	(void)msg;
 	return true;
+}
+
+bool lapic_accepts_extint(const struct vcpu *v)
+{
+	(void)v;
+	return true;
+}
+
+void lapic_lint(struct vcpu *v, unsigned int pin)
+{
+	(void)v;
+	(void)pin;
 }
 
 int console_attach(struct vm *to, const struct console_client *client)
@@ -65,7 +77,7 @@ static int teardown(void **state)
 static void owners_are_those_on_the_bus(void **state)
 {
 	(void)state;
-	init(&(struct pc_options){0});
+	init(&(struct pc_options){.legacy = true});
 	for (uint32_t port = 0; port < 0x10000; port++) {
 		bool there = false;
 

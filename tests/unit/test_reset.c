@@ -11,7 +11,7 @@ static int setup(void **state)
 {
 	(void)state;
 	vm = fake_vm_new(1);
-	assert_int_equal(reset_init(&ports, vm), 0);
+	assert_int_equal(reset_init(&ports, vm, true), 0);
 	return 0;
 }
 
