@@ -9,7 +9,12 @@
 struct vmx_controls vmx_controls;
 
 #define BASIC_TRUE_CONTROLS BIT(55)
-#define BASIC_ADDRESS_32    BIT(48)
+#define BASIC_MEMORY_TYPE   (0xfULL << 50)
+#define MISC_TIMER_RATE	    0x1fu
+
+/* Where the guest's local APIC has the processor's help; derive() decides. */
+#define APIC_DELIVERY (PROC2_APIC_REGISTERS | PROC2_VID)
+#define APIC_CONTROLS (APIC_DELIVERY | PROC2_APIC_ACCESS | PROC2_X2APIC)
 
 bool vmx_present(void)
 {
@@ -243,18 +248,17 @@ static void derive(struct hv_caps *caps)
 	struct vmx_controls *c = &vmx_controls;
 	uint32_t proc2_may = (uint32_t)(caps->raw[RAW_PROC2] >> 32);
 	uint64_t ept = caps->raw[RAW_EPT_VPID];
-	const uint32_t delivery = PROC2_APIC_REGISTERS | PROC2_VID;
 
 	c->revision = (uint32_t)caps->raw[RAW_BASIC] & 0x7fffffff;
-	c->timer_shift = caps->raw[RAW_MISC] & 0x1f;
+	c->timer_shift = caps->raw[RAW_MISC] & MISC_TIMER_RATE;
 	c->cr0_fixed0 = caps->raw[RAW_CR0_FIXED0];
 	c->cr0_fixed1 = caps->raw[RAW_CR0_FIXED1];
 	c->cr4_fixed0 = caps->raw[RAW_CR4_FIXED0];
 	c->cr4_fixed1 = caps->raw[RAW_CR4_FIXED1];
 	c->invept_type = ept & EPT_CAP_INVEPT_SINGLE ? 1 : 2;
 	c->invvpid_type = ept & VPID_CAP_SINGLE ? 1 : 2;
-	c->apicv = (proc2_may & delivery) == delivery && proc2_may & PROC2_APIC_ACCESS;
-	c->apicv_x2 = (proc2_may & delivery) == delivery && proc2_may & PROC2_X2APIC;
+	c->apicv = (proc2_may & APIC_DELIVERY) == APIC_DELIVERY && proc2_may & PROC2_APIC_ACCESS;
+	c->apicv_x2 = (proc2_may & APIC_DELIVERY) == APIC_DELIVERY && proc2_may & PROC2_X2APIC;
 	/* The timer is only of use when an exit does not set it back. */
 	if (!(c->exit & EXIT_SAVE_TIMER) || has_false_timer((uint32_t)caps->raw[RAW_CPUID_1_EAX]))
 		c->pin &= ~(uint32_t)PIN_PREEMPTION_TIMER;
@@ -331,12 +335,42 @@ static const char *const raw_names[RAW_COUNT] = {
 	[RAW_CR4_FIXED1] = "IA32_VMX_CR4_FIXED1",
 };
 
+/*
+ * Bits of raw[I] that Socle's use of VT-x depends on. The cores of a hybrid processor may differ in
+ * the others: controls that stay off on all of them.
+ */
+static uint64_t bits_in_use(unsigned int i)
+{
+	uint64_t bits = i == RAW_PROC2 ? APIC_CONTROLS : 0;
+
+	for (size_t g = 0; g < ARRAY_SIZE(groups); g++) {
+		if (groups[g].raw != i)
+			continue;
+		for (const struct control *c = groups[g].controls; c->name; c++)
+			bits |= c->bit;
+		return bits << 32 | UINT32_MAX;
+	}
+	switch (i) {
+	case RAW_BASIC:
+		return 0x7fffffff | BASIC_MEMORY_TYPE;
+	case RAW_MISC:
+		return MISC_TIMER_RATE;
+	case RAW_EPT_VPID:
+		bits = EPT_CAP_1G;
+		for (size_t n = 0; n < ARRAY_SIZE(ept_needs); n++)
+			bits |= ept_needs[n].any;
+		return bits;
+	default:
+		return UINT64_MAX;
+	}
+}
+
 int vmx_compare(const struct hv_caps *first, const struct hv_caps *mine, struct strbuf *diff)
 {
 	bool same = true;
 
 	for (unsigned int i = 0; i < RAW_COUNT; i++) {
-		if (!raw_names[i] || first->raw[i] == mine->raw[i])
+		if (!raw_names[i] || !((first->raw[i] ^ mine->raw[i]) & bits_in_use(i)))
 			continue;
 		sb_printf(diff, "%s is %llx, and %llx on the first processor\n", raw_names[i],
 			  (unsigned long long)mine->raw[i], (unsigned long long)first->raw[i]);

@@ -413,6 +413,27 @@ static void test_compare(void **state)
 	assert_non_null(strstr(text, "IA32_VMX_EPT_VPID_CAP is f0106314141, and f0106334141"));
 }
 
+/* As the two kinds of cores of a hybrid processor may. */
+static void test_compare_leaves_out_what_is_not_used(void **state)
+{
+	struct hv_caps first = skylake(), mine = skylake();
+
+	(void)state;
+	sb_init(&lines, text, sizeof(text));
+	mine.raw[RAW_PROC2] ^= HIGH(BIT(26)); /* user wait and pause */
+	mine.raw[RAW_PROC] ^= HIGH(BIT(27));  /* monitor trap flag */
+	mine.raw[RAW_ENTRY] ^= HIGH(BIT(18)); /* load IA32_RTIT_CTL */
+	mine.raw[RAW_MISC] ^= BIT(14);	      /* processor trace in VMX operation */
+	mine.raw[RAW_EPT_VPID] ^= BIT(21);    /* accessed and dirty flags */
+	assert_int_equal(vmx_compare(&first, &mine, &lines), 0);
+	assert_string_equal(text, "");
+	mine.raw[RAW_PROC2] ^= HIGH(PROC2_VID);
+	mine.raw[RAW_MISC]++;	      /* the rate of the preemption timer */
+	mine.raw[RAW_EXIT] ^= BIT(0); /* a control that must be on here alone */
+	assert_int_equal(vmx_compare(&first, &mine, &lines), -EINVAL);
+	assert_int_equal(line_count(), 3);
+}
+
 static void test_no_execute(void **state)
 {
 	struct hv_caps caps = skylake();
@@ -455,6 +476,7 @@ int main(void)
 		cmocka_unit_test(test_probe_prefers_true_controls),
 		cmocka_unit_test(test_present),
 		cmocka_unit_test(test_compare),
+		cmocka_unit_test(test_compare_leaves_out_what_is_not_used),
 		cmocka_unit_test(test_no_execute),
 		cmocka_unit_test(test_false_timer),
 	};
