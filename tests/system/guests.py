@@ -34,6 +34,8 @@ class Shell:
     def run(self, command, timeout=60):
         """Type a command as a person would; returns what it printed."""
         self.machine.send(command + "\r")
-        self.machine.expect(re.escape(command) + r"\r+\n", timeout)
+        # The shell breaks a long line where its terminal ends.
+        echo = r"[\r\n]*".join(re.escape(c) for c in command)
+        self.machine.expect(echo + r"\r+\n", timeout)
         self.machine.expect(PROMPT, timeout)
         return self.machine.child.before.decode(errors="replace").replace("\r", "").rstrip("\x1b[6n")
