@@ -2,14 +2,18 @@
 
 #include "core/bus.h"
 #include "core/clock.h"
+#include "core/gmem.h"
 #include "core/vm.h"
 #include "lib/string.h"
 
 /* Registers (MC146818A data sheet, figure 13 and on); the century is where PCs have it. */
 enum {
 	SECONDS = 0,
+	SECONDS_ALARM = 1,
 	MINUTES = 2,
+	MINUTES_ALARM = 3,
 	HOURS = 4,
+	HOURS_ALARM = 5,
 	WEEKDAY = 6,
 	DAY = 7,
 	MONTH = 8,
@@ -23,11 +27,35 @@ enum {
 
 #define A_UIP	 0x80u
 #define A_START	 0x26u /* 32768 Hz time base, 1024 Hz periodic rate */
+#define A_DV	 0x70u
+#define A_RUNS	 0x20u /* DV for a time base of 32768 Hz */
+#define A_RATE	 0x0fu
 #define B_SET	 0x80u
+#define B_UIE	 0x10u
+#define B_ENABLE 0x70u /* PIE, AIE and UIE, in the places of their flags in C */
 #define B_BINARY 0x04u
 #define B_24H	 0x02u
+#define C_IRQF	 0x80u
+#define C_PF	 0x40u
+#define C_AF	 0x20u
+#define C_UF	 0x10u
 #define D_VALID	 0x80u
 #define HOURS_PM 0x80u
+
+/* Alarm bytes from C0h on match everything. */
+#define ALARM_ANY 0xc0u
+
+#define TIME_BASE_HZ 32768u
+#define NEVER	     (~0ULL)
+
+/* Where firmware leaves the size of memory, low byte first. */
+enum {
+	CMOS_BASE_KIB = 0x15,	  /* below 640 KiB */
+	CMOS_EXTENDED_KIB = 0x17, /* from 1 MiB on, as much as fits */
+	CMOS_EXTENDED_KIB_2 = 0x30,
+	CMOS_ABOVE_16M = 0x34, /* in pieces of 64 KiB, below 4 GiB */
+	CMOS_ABOVE_4G = 0x5b,  /* in pieces of 64 KiB, 3 bytes */
+};
 
 /* The update-in-progress bit rises 244 us before an update, which takes 1984 us. */
 #define UIP_NS (244000u + 1984000u)
@@ -168,9 +196,129 @@ static void start_clock(struct rtc *rtc)
 	rtc->adjust_s = seconds - (int64_t)(clock_wall_ns(rtc->vm) / NS_PER_S);
 }
 
+/* ---- interrupts: flags are set with the time that has passed since they were last looked at ----
+ */
+
+static bool is_stopped(const struct rtc *rtc)
+{
+	return rtc->ram[REG_B] & B_SET || (rtc->ram[REG_A] & A_DV) != A_RUNS;
+}
+
+/* Time base ticks of a period, 0: none (data sheet, table 5). */
+static uint32_t periodic_ticks(const struct rtc *rtc)
+{
+	uint8_t rate = rtc->ram[REG_A] & A_RATE;
+
+	if (!rate || (rtc->ram[REG_A] & A_DV) != A_RUNS)
+		return 0;
+	return rate < 3 ? 64u << rate : 1u << (rate - 1);
+}
+
+static uint64_t base_ticks(uint64_t ns)
+{
+	return mul_div(ns, TIME_BASE_HZ, NS_PER_S);
+}
+
+/* The seconds that the clock shows at a time of day of the VM. */
+static uint64_t shown(const struct rtc *rtc, uint64_t ns)
+{
+	return ns / NS_PER_S + (uint64_t)rtc->adjust_s;
+}
+
+static bool matches(const struct rtc *rtc, uint8_t alarm, uint8_t reg, uint64_t seconds)
+{
+	uint8_t wanted = rtc->ram[alarm];
+
+	return wanted >= ALARM_ANY || wanted == time_reg(rtc, reg, seconds);
+}
+
+/* The first second after SECONDS at which the alarm goes off; NEVER for a time that no day has. */
+static uint64_t next_alarm(const struct rtc *rtc, uint64_t seconds)
+{
+	uint64_t s = seconds + 1, end = s + 86400;
+
+	while (s < end) {
+		if (!matches(rtc, HOURS_ALARM, HOURS, s))
+			s = (s / 3600 + 1) * 3600;
+		else if (!matches(rtc, MINUTES_ALARM, MINUTES, s))
+			s = (s / 60 + 1) * 60;
+		else if (!matches(rtc, SECONDS_ALARM, SECONDS, s))
+			s++;
+		else
+			return s;
+	}
+	return NEVER;
+}
+
+static void collect_flags(struct rtc *rtc)
+{
+	uint64_t ns = clock_wall_ns(rtc->vm);
+	uint32_t period = periodic_ticks(rtc);
+
+	if (period && base_ticks(ns) / period != base_ticks(rtc->seen) / period)
+		rtc->flags |= C_PF;
+	if (!is_stopped(rtc) && shown(rtc, ns) > shown(rtc, rtc->seen)) {
+		rtc->flags |= C_UF;
+		if (next_alarm(rtc, shown(rtc, rtc->seen)) <= shown(rtc, ns))
+			rtc->flags |= C_AF;
+	}
+	rtc->seen = ns;
+}
+
+/* When the next flag that raises the line is set, as a time of day. */
+static uint64_t next_event(const struct rtc *rtc)
+{
+	uint8_t enabled = rtc->ram[REG_B] & B_ENABLE;
+	uint32_t period = periodic_ticks(rtc);
+	uint64_t at = NEVER, alarm;
+
+	if (enabled & C_PF && period)
+		at = mul_div((base_ticks(rtc->seen) / period + 1) * period, NS_PER_S,
+			     TIME_BASE_HZ) +
+		     1;
+	if (is_stopped(rtc))
+		return at;
+	if (enabled & C_UF)
+		at = MIN(at, (rtc->seen / NS_PER_S + 1) * NS_PER_S);
+	alarm = enabled & C_AF ? next_alarm(rtc, shown(rtc, rtc->seen)) : NEVER;
+	if (alarm != NEVER)
+		at = MIN(at, (alarm - (uint64_t)rtc->adjust_s) * NS_PER_S);
+	return at;
+}
+
+/* While the line is up nothing more can be seen of it: the timer waits until C is read. */
+static void update_line(struct rtc *rtc)
+{
+	bool line = rtc->flags & rtc->ram[REG_B] & B_ENABLE;
+	uint64_t at = line ? NEVER : next_event(rtc);
+
+	dev_timer_set(rtc->vm, &rtc->timer,
+		      at == NEVER ? 0 : clock_tsc_of(at - rtc->vm->wall_clock_ns, NS_PER_S));
+	if (line == rtc->line)
+		return;
+	rtc->line = line;
+	vm_set_irq(rtc->vm, RTC_GSI, line);
+}
+
+static void expired(void *dev)
+{
+	collect_flags(dev);
+	update_line(dev);
+}
+
+static uint8_t read_c(struct rtc *rtc)
+{
+	uint8_t value = rtc->flags;
+
+	if (value & rtc->ram[REG_B] & B_ENABLE)
+		value |= C_IRQF;
+	rtc->flags = 0;
+	return value;
+}
+
 /* ---- ports ---- */
 
-static uint8_t read_data(const struct rtc *rtc)
+static uint8_t read_data(struct rtc *rtc)
 {
 	uint8_t reg = rtc->index;
 	bool stopped = rtc->ram[REG_B] & B_SET;
@@ -181,7 +329,7 @@ static uint8_t read_data(const struct rtc *rtc)
 			return rtc->ram[REG_A] | A_UIP;
 		return rtc->ram[REG_A];
 	case REG_C:
-		return 0;
+		return read_c(rtc);
 	case REG_D:
 		return D_VALID;
 	default:
@@ -197,6 +345,9 @@ static void write_b(struct rtc *rtc, uint8_t value)
 {
 	bool was_stopped = rtc->ram[REG_B] & B_SET;
 
+	/* SET ends the update-ended interrupt (data sheet, register B). */
+	if (value & B_SET)
+		value &= (uint8_t)~B_UIE;
 	if (was_stopped && !(value & B_SET)) {
 		rtc->ram[REG_B] = value;
 		start_clock(rtc);
@@ -246,11 +397,14 @@ static void port_byte(void *dev, uint64_t offset, bool write, uint8_t *byte)
 			rtc->index = *byte % RTC_SIZE;
 		else
 			*byte = 0xff;
-	} else if (write) {
-		write_data(rtc, *byte);
-	} else {
-		*byte = read_data(rtc);
+		return;
 	}
+	collect_flags(rtc);
+	if (write)
+		write_data(rtc, *byte);
+	else
+		*byte = read_data(rtc);
+	update_line(rtc);
 }
 
 static void port(void *dev, struct vcpu *v, uint64_t offset, bool write, uint8_t size,
@@ -262,14 +416,39 @@ static void port(void *dev, struct vcpu *v, uint64_t offset, bool write, uint8_t
 
 int rtc_init(struct rtc *rtc, struct vm *vm)
 {
-	*rtc = (struct rtc){.vm = vm};
+	*rtc = (struct rtc){.vm = vm, .timer = {.expired = expired, .dev = rtc}};
+	dev_timer_add(vm, &rtc->timer);
 	rtc_reset(rtc);
 	return bus_add_pio(vm, RTC_PORT, 2, port, rtc);
 }
 
+static void put(struct rtc *rtc, unsigned int reg, uint64_t value, unsigned int bytes)
+{
+	value = MIN(value, BIT(8 * bytes) - 1);
+	memcpy(&rtc->ram[reg], &value, bytes);
+}
+
+static void put_memory_size(struct rtc *rtc)
+{
+	uint64_t low = MIN(rtc->vm->memory, (uint64_t)GMEM_LOW_END);
+
+	put(rtc, CMOS_BASE_KIB, 640, 2);
+	put(rtc, CMOS_EXTENDED_KIB, (low - MIN(low, MIB(1))) / KIB(1), 2);
+	put(rtc, CMOS_EXTENDED_KIB_2, (low - MIN(low, MIB(1))) / KIB(1), 2);
+	put(rtc, CMOS_ABOVE_16M, (low - MIN(low, MIB(16))) / KIB(64), 2);
+	put(rtc, CMOS_ABOVE_4G, (rtc->vm->memory - low) / KIB(64), 3);
+}
+
 void rtc_reset(struct rtc *rtc)
 {
-	*rtc = (struct rtc){.vm = rtc->vm};
+	rtc->index = 0;
+	rtc->adjust_s = 0;
+	rtc->flags = 0;
+	rtc->line = false;
+	rtc->seen = clock_wall_ns(rtc->vm);
+	memset(rtc->ram, 0, sizeof(rtc->ram));
 	rtc->ram[REG_A] = A_START;
 	rtc->ram[REG_B] = B_24H;
+	put_memory_size(rtc);
+	update_line(rtc);
 }

@@ -1,6 +1,6 @@
 /*
- * The time and the memory of a MC146818 real-time clock behind ports 70h and 71h. It raises no
- * interrupts.
+ * A MC146818 real-time clock (Motorola's data sheet) behind ports 70h and 71h, with the memory that
+ * PCs have in it.
  */
 #ifndef DEVICES_RTC_H
 #define DEVICES_RTC_H
@@ -8,7 +8,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/devtimer.h"
+
 #define RTC_PORT 0x70
+#define RTC_GSI	 8
 #define RTC_SIZE 128
 
 struct vm;
@@ -16,8 +19,12 @@ struct vm;
 struct rtc {
 	struct vm *vm;
 	uint8_t index;
-	int64_t adjust_s;      /* what software set, against the VM's time of day */
-	uint8_t ram[RTC_SIZE]; /* time registers: only while register B's SET stops the clock */
+	int64_t adjust_s;	/* what software set, against the VM's time of day */
+	uint8_t flags;		/* register C's, as of SEEN */
+	uint64_t seen;		/* time of day of the VM in nanoseconds */
+	bool line;		/* level of the interrupt line */
+	struct dev_timer timer; /* the next event that raises it */
+	uint8_t ram[RTC_SIZE];	/* time registers: only while register B's SET stops the clock */
 };
 
 /* Puts the clock on VM's bus. 0 or bus errors. */

@@ -1,6 +1,5 @@
 /*
- * The CMOS clock, in a table of its own for the VMs that have one. It raises no interrupt, so there
- * is none to name.
+ * The CMOS clock, in a table of its own for the VMs that have one.
  */
 DefinitionBlock ("", "SSDT", 2, "SOCLE ", "SOCLERTC", 1)
 {
@@ -10,6 +9,7 @@ DefinitionBlock ("", "SSDT", 2, "SOCLE ", "SOCLERTC", 1)
         Name (_CRS, ResourceTemplate ()
         {
             IO (Decode16, 0x70, 0x70, 1, 2)
+            IRQNoFlags () { 8 }
         })
     }
 }

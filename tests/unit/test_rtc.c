@@ -1,5 +1,5 @@
-/* links: devices/rtc.c core/bus.c core/clock.c tests/unit/support/fake_core.c tests/unit/support/fake_bus.c */
-/* The clock part of the MC146818, against the C library's calendar. */
+/* links: devices/rtc.c core/bus.c core/clock.c core/devtimer.c tests/unit/support/fake_core.c tests/unit/support/fake_bus.c */
+/* The MC146818, its time against the C library's calendar. */
 #include "tests/unit/support/fake_core.h"
 
 #include <time.h>
@@ -33,8 +33,8 @@ static int setup(void **state)
 {
 	(void)state;
 	vm = fake_vm_new(1);
-	assert_int_equal(rtc_init(&rtc, vm), 0);
 	set_time(1709210096); /* Thursday 2024-02-29 12:34:56 UTC */
+	assert_int_equal(rtc_init(&rtc, vm), 0);
 	return 0;
 }
 
@@ -204,6 +204,171 @@ static void memory(void **state)
 	assert_int_equal(rd(D), 0x80);
 }
 
+/* ---- interrupts ---- */
+
+/* Time goes on, and timers expire as the run loop lets them. The TSC counts nanoseconds. */
+static void pass(uint64_t ns)
+{
+	uint64_t end = fake.tsc + ns;
+
+	while (vm->timers_at && vm->timers_at <= end) {
+		fake.tsc = MAX(fake.tsc, vm->timers_at);
+		dev_timers_run(vm);
+	}
+	fake.tsc = end;
+}
+
+/* Flags are set without being enabled, and reading them clears them. */
+static void flags(void **state)
+{
+	(void)state;
+	pass(NS_PER_S);
+	assert_int_equal(rd(C), 0x50);
+	assert_int_equal(rd(C), 0);
+	pass(2000000);
+	assert_int_equal(rd(C), 0x40);
+	assert_int_equal(fake.rises[8], 0);
+	assert_int_equal(vm->timers_at, 0);
+}
+
+static void update_ended(void **state)
+{
+	(void)state;
+	wr(A, 0x20); /* no periodic rate */
+	wr(B, 0x12);
+	pass(NS_PER_S - 1);
+	assert_false(fake.line[8]);
+	pass(1000);
+	assert_true(fake.line[8]);
+	assert_int_equal(fake_in(vm, 0x71, 1), 0x12);
+	pass(5ULL * NS_PER_S);
+	assert_int_equal(fake.rises[8], 1);
+	assert_int_equal(rd(C), 0x90);
+	assert_false(fake.line[8]);
+	pass(NS_PER_S);
+	assert_int_equal(fake.rises[8], 2);
+	/* SET stops the updates, and turns their interrupt off. */
+	rd(C);
+	wr(B, 0x92);
+	assert_int_equal(rd(B), 0x82);
+	pass(3ULL * NS_PER_S);
+	assert_int_equal(rd(C), 0);
+}
+
+static void periodic(void **state)
+{
+	static const struct {
+		uint8_t rate;
+		unsigned int hz;
+	} rates[] = {{1, 256}, {2, 128}, {3, 8192}, {6, 1024}, {15, 2}};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rates); i++) {
+		unsigned int count = 0;
+
+		wr(A, 0x20 | rates[i].rate);
+		wr(B, 0x42);
+		rd(C);
+		for (unsigned int us = 0; us < 1000000; us += 50) {
+			pass(50000);
+			if (fake.line[8]) {
+				assert_int_equal(rd(C) & 0xc0, 0xc0);
+				count++;
+			}
+		}
+		assert_in_range(count, rates[i].hz - 1, rates[i].hz + 1);
+	}
+	/* Without a rate, or with the divider stopped, nothing comes. */
+	wr(A, 0x20);
+	rd(C);
+	pass(NS_PER_S);
+	assert_int_equal(rd(C) & 0x40, 0);
+	wr(A, 0x76);
+	rd(C);
+	pass(NS_PER_S);
+	assert_int_equal(rd(C), 0);
+}
+
+static void alarm_at(uint8_t hour, uint8_t min, uint8_t sec)
+{
+	wr(5, hour);
+	wr(3, min);
+	wr(1, sec);
+	wr(B, 0x22);
+	rd(C);
+}
+
+/* It is 12:34:56. */
+static void alarms(void **state)
+{
+	(void)state;
+	wr(A, 0x20);
+	alarm_at(0x12, 0x35, 0x10);
+	pass(13ULL * NS_PER_S);
+	assert_false(fake.line[8]);
+	pass(NS_PER_S);
+	assert_true(fake.line[8]);
+	assert_int_equal(rd(C), 0xb0);
+	pass(86399ULL * NS_PER_S);
+	assert_false(fake.line[8]);
+	pass(NS_PER_S);
+	assert_true(fake.line[8]);
+	/* Every minute, at second 20. */
+	alarm_at(0xff, 0xc0, 0x20);
+	fake.rises[8] = 0;
+	for (unsigned int i = 0; i < 600; i++) {
+		pass(NS_PER_S);
+		rd(C);
+	}
+	assert_int_equal(fake.rises[8], 10);
+	/* A time that never comes. */
+	alarm_at(0x25, 0x00, 0x00);
+	pass(200000ULL * NS_PER_S);
+	assert_int_equal(rd(C) & 0x20, 0);
+}
+
+/* The time that was set is the one that the alarm looks at. */
+static void alarm_after_setting(void **state)
+{
+	(void)state;
+	wr(B, 0x82);
+	wr(HOUR, 0x23);
+	wr(MIN, 0x59);
+	wr(SEC, 0x59);
+	alarm_at(0, 0, 0);
+	fake.rises[8] = 0;
+	pass(NS_PER_S + 1000);
+	assert_int_equal(fake.rises[8], 1);
+	assert_int_equal(rd(C) & 0xa0, 0xa0);
+}
+
+static void reset_ends_all(void **state)
+{
+	(void)state;
+	wr(B, 0x72);
+	pass(NS_PER_S);
+	rtc_reset(&rtc);
+	assert_int_equal(vm->timers_at, 0);
+	assert_int_equal(rd(C), 0);
+}
+
+/* As firmware leaves it: 640 KiB, and from 1 MiB and 16 MiB on. */
+static void memory_size(void **state)
+{
+	(void)state;
+	vm->memory = MIB(48);
+	rtc_reset(&rtc);
+	assert_int_equal(rd(0x15) | rd(0x16) << 8, 640);
+	assert_int_equal(rd(0x17) | rd(0x18) << 8, 47 * 1024);
+	assert_int_equal(rd(0x30) | rd(0x31) << 8, 47 * 1024);
+	assert_int_equal(rd(0x34) | rd(0x35) << 8, 32 * 16);
+	vm->memory = GIB(5);
+	rtc_reset(&rtc);
+	assert_int_equal(rd(0x17) | rd(0x18) << 8, 0xffff);
+	assert_int_equal(rd(0x34) | rd(0x35) << 8, (3 * 1024 - 16) * 16);
+	assert_int_equal(rd(0x5b) | rd(0x5c) << 8 | rd(0x5d) << 16, 2 * 16384);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -217,6 +382,13 @@ int main(void)
 		T(garbage),
 		T(update_in_progress),
 		T(memory),
+		T(flags),
+		T(update_ended),
+		T(periodic),
+		T(alarms),
+		T(alarm_after_setting),
+		T(reset_ends_all),
+		T(memory_size),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
