@@ -318,11 +318,9 @@ static enum act emulate(struct vcpu *v, struct hv_exit *x)
 
 static enum act on_npf(struct vcpu *v, struct hv_exit *x)
 {
-	uint32_t error = PF_P | PF_RSVD | (x->npf.write ? PF_W : 0) | (x->npf.fetch ? PF_I : 0);
-
-	/* Page tables outside RAM read as all ones, which has reserved bits set. */
 	if (x->npf.table_walk && x->npf.gla_valid && !gmem_is_ram(v->vm, x->npf.gpa)) {
-		vcpu_page_fault(v, x->npf.gla, error | (cpl(v) == 3 ? PF_U : 0));
+		vcpu_page_fault(v, x->npf.gla,
+				mmio_table_error(v, x->npf.write, x->npf.fetch, cpl(v) == 3));
 		return ACT_STAY;
 	}
 	if (x->npf.fetch) {

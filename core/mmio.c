@@ -72,6 +72,14 @@ static void access_init(struct access *a, struct vcpu *v)
 	};
 }
 
+uint32_t mmio_table_error(struct vcpu *v, bool write, bool fetch, bool user)
+{
+	hv->get_state(v, ST_CRS);
+	fetch = fetch && (v->st.cr4 & CR4_SMEP || (v->st.cr4 & CR4_PAE && v->st.efer & EFER_NXE));
+	return PF_PRESENT | PF_RESERVED | (write ? PF_WRITE : 0) | (user ? PF_USER : 0) |
+	       (fetch ? PF_FETCH : 0);
+}
+
 /* Queues the guest's page fault where the walk fails. A table outside RAM reads as all ones:
  * reserved bits. */
 static int translate(struct access *a, uint64_t linear, enum walk_access kind, bool implicit,
@@ -84,8 +92,8 @@ static int translate(struct access *a, uint64_t linear, enum walk_access kind, b
 	regs.implicit = implicit;
 	err = walk_translate(&regs, &tables, a, linear, kind, &r);
 	if (err == -EIO)
-		r.error = PF_PRESENT | PF_RESERVED | (kind == WALK_WRITE ? PF_WRITE : 0) |
-			  (a->regs.cpl == 3 && !implicit ? PF_USER : 0);
+		r.error = mmio_table_error(a->v, kind == WALK_WRITE, kind == WALK_FETCH,
+					   a->regs.cpl == 3 && !implicit);
 	if (err == -EIO || err == -EFAULT) {
 		vcpu_page_fault(a->v, linear, r.error);
 		return -EFAULT;

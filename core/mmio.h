@@ -14,4 +14,10 @@
  */
 enum act mmio_emulate(struct vcpu *v, unsigned int *len);
 
+/*
+ * The error code of the page fault that a page table outside RAM causes: it reads as all ones,
+ * which has reserved bits set. I/D is reported as SDM vol. 3A 4.7 says.
+ */
+uint32_t mmio_table_error(struct vcpu *v, bool write, bool fetch, bool user);
+
 #endif

@@ -84,6 +84,7 @@ static void set_crs(struct vcpu *v)
 		st->efer & EFER_LMA ? vv->entry | ENTRY_IA32E : vv->entry & ~(uint32_t)ENTRY_IA32E;
 	/* Where MOV to CR3 exits because it must (A.3.2), the flush that it means comes from here.
 	 */
+	bool cr3_changed = vmread(VMCS_GUEST_CR3) != st->cr3;
 	bool flush = vv->proc & PROC_CR3_LOAD || ((vmread(VMCS_GUEST_CR0) ^ cr0) & CR0_PAGING) ||
 		     ((vmread(VMCS_GUEST_CR4) ^ cr4) & CR4_PAGING) ||
 		     ((vmread(VMCS_GUEST_EFER) ^ st->efer) & EFER_NXE);
@@ -100,7 +101,9 @@ static void set_crs(struct vcpu *v)
 		vmwrite(VMCS_ENTRY_CONTROLS, entry);
 	vv->entry = entry;
 	write_cr2(st->cr2);
-	load_pdptes(v);
+	/* The processor's own copies hold until the guest loads them anew (SDM vol. 3A 4.4.1). */
+	if (flush || cr3_changed)
+		load_pdptes(v);
 	if (flush)
 		vmx_flush_linear(v);
 }
