@@ -260,6 +260,37 @@ static void test_when_events_may_enter(void **state)
 	}
 }
 
+/* Some processors open the NMI window in an STI shadow, where no NMI goes in (27.7.6). */
+static void test_nmi_waits_behind_sti(void **state)
+{
+	(void)state;
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, INTR_STI);
+	v->st_valid = 0;
+	vmx_want_window(v, false, true);
+	assert_true(vmread(VMCS_PROC_CONTROLS) & PROC_INTR_WINDOW);
+	assert_false(vmread(VMCS_PROC_CONTROLS) & PROC_NMI_WINDOW);
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, INTR_MOV_SS);
+	v->st_valid = 0;
+	vmx_want_window(v, false, true);
+	assert_false(vmread(VMCS_PROC_CONTROLS) & PROC_INTR_WINDOW);
+	assert_true(vmread(VMCS_PROC_CONTROLS) & PROC_NMI_WINDOW);
+}
+
+/* MOV SS and INT1 with TF: an entry in the shadow would want a pending single step (27.3.1.5). */
+static void test_debug_exception_ends_shadow(void **state)
+{
+	(void)state;
+	vmwrite(VMCS_GUEST_RFLAGS, RFLAGS_TF);
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, INTR_MOV_SS | INTR_NMI_BLOCKED);
+	vmwrite(VMCS_EXIT_INTR_INFO, INTR_INFO_VALID | EVENT_PRIV_SOFT_EXC << 8 | EXC_DB);
+	vmwrite(VMCS_EXIT_INSN_LEN, 1);
+	vmx_decode_exit(v, VMX_EXCEPTION_OR_NMI, &x);
+	assert_int_equal(vmread(VMCS_GUEST_INTERRUPTIBILITY), INTR_NMI_BLOCKED);
+	assert_int_equal(x.reason, EXIT_EXCEPTION);
+	assert_int_equal(x.event.type, EVENT_PRIV_SOFT_EXC);
+	assert_int_equal(x.event.insn_len, 1);
+}
+
 /* ---- whose VMCS it is ---- */
 
 static void test_launch_and_resume(void **state)
@@ -512,6 +543,8 @@ int main(void)
 		T(delivered_event_is_not_given_back),
 		T(nmi_again),
 		T(when_events_may_enter),
+		T(nmi_waits_behind_sti),
+		T(debug_exception_ends_shadow),
 		T(launch_and_resume),
 		T(move_to_another_core),
 		T(nested_change_flushes_each_vcpu_once),
