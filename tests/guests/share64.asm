@@ -4,8 +4,6 @@
 	default rel
 	org 0x200000
 
-PM_TMR	equ 0x608
-
 start:
 	cld
 	cli
@@ -46,32 +44,6 @@ start:
 	mov	r10, r8
 	jmp	.second
 
-; By the ACPI timer of 3579545 Hz, over 100 ms. Changes RBX, RCX, RDX, RSI.
-tsc_khz:
-	call	clock
-	mov	rcx, rax
-	mov	dx, PM_TMR
-	in	eax, dx
-	mov	esi, eax
-.wait:
-	in	eax, dx
-	sub	eax, esi
-	and	eax, 0xffffff
-	cmp	eax, 357954
-	jb	.wait
-	call	clock
-	sub	rax, rcx
-	xor	edx, edx
-	mov	ebx, 100
-	div	rbx
-	ret
-
-clock:
-	rdtsc
-	shl	rdx, 32
-	or	rax, rdx
-	ret
-
 ; Print RAX in decimal. Changes RAX, RBX, RDX, RSI.
 put_number:
 	lea	rsi, [digits.end]
@@ -87,6 +59,7 @@ put_number:
 	jmp	puts
 
 %include "common.inc"
+%include "clock.inc"
 
 begun:		db "share64: begun", 13, 10, 0
 had:		db "share64: had ", 0

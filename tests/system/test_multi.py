@@ -1,0 +1,257 @@
+"""Several machines at once: their cores, consoles and lives, and the monitor."""
+import re
+import time
+
+import pytest
+
+from guests import Shell, linux_files, linux_vm, vm
+
+# Both vendors.
+ACCELS = ["bochs", "tcg"]
+
+LIMIT = 600
+ESCAPE = "\x1d"
+PROMPT = "socle> "
+
+
+def flat(guest, name=None, memory="16M", **keys):
+    return vm(f"{guest}.bin", name or guest, memory, kind="flat64", **keys)
+
+
+class Monitor:
+    """The monitor's prompt on the machine's serial port."""
+
+    def __init__(self, machine):
+        self.machine = machine
+
+    def open(self):
+        self.machine.send(ESCAPE)
+        self.machine.expect(PROMPT)
+
+    def run(self, command, until=None):
+        """What COMMAND printed. UNTIL: wait for this, which comes when a core has got to it."""
+        self.machine.send(command + "\r")
+        self.machine.expect(re.escape(command) + r"(\x1b\[K)?\r+\n")
+        said = b""
+        if until:
+            self.machine.expect(until)
+            said = self.machine.child.before + self.machine.child.after
+        self.machine.expect(PROMPT)
+        said += self.machine.child.before
+        return re.sub(r"\x1b\[[0-9]*[A-Z]", "", said.decode(errors="replace")).replace("\r", "")
+
+    def list(self):
+        """{name: its line's words}"""
+        lines = [line.split() for line in self.run("list").split("\n") if line.strip()]
+        assert lines[0][:3] == ["NAME", "STATE", "VCPUS"]
+        return {line[0]: line[1:] for line in lines[1:]}
+
+    def used(self):
+        """KiB of Socle's own memory that are in use."""
+        return int(re.search(r"(\d+) KiB used of", self.run("mem")).group(1))
+
+
+# ---- several at once ----
+
+@pytest.mark.long
+@pytest.mark.weight(8)
+@pytest.mark.parametrize("cpus", [2, 4])
+def test_three_machines(boot, accel, cpus):
+    run = 'socle.run="for i in 1 2 3 4 5 6 7 8; do echo mine \\$(hostname) \\$i; sleep 0.1; done; poweroff"'
+    one = linux_vm("192M", vcpus=2, cmdline=f"console=ttyS0 quiet {run}").replace("[vm linux]", "[vm one]")
+    two = linux_vm("192M", cmdline=f"console=ttyS0 {run}").replace("[vm linux]", "[vm two]")
+    m = boot(one + two + flat("flat64", "three"), linux_files() + ["flat64.bin"], accel, cpus=cpus, memory=1024,
+             timeout=LIMIT)
+    m.finish()
+    lines = m.lines()
+    assert "three| flat64: hello, memory 16 MiB" in lines
+    for name, count in (("one", 2), ("two", 1)):
+        assert f"{name}| socle-guest: up {count} cpus" in lines
+        assert [line for line in lines if re.match(rf"{name}\| mine", line)] == \
+            [f"{name}| mine (none) {n}" for n in range(1, 9)]
+        assert f"socle: vm {name}: shut down" in lines
+    assert lines.count("socle: all guests ended") == 1
+    # Each line is of one, and says of which.
+    first = next(i for i, line in enumerate(lines) if line.startswith("socle: vm "))
+    for line in lines[first:]:
+        assert re.match(r"(one\| |two\| |three\| |socle: |$)", line), line
+        assert len(re.findall(r"(one|two|three)\| ", line)) <= 1, line
+    assert not m.errors()
+
+
+def shares(boot, accel, weights, **keys):
+    """Percent of one core that guests of these weights get of it, over ten seconds of theirs."""
+    config = "".join(flat("share64", f"w{i}", weight=w, cpus="0") for i, w in enumerate(weights))
+    m = boot(config, ["share64.bin"], accel, timeout=300)
+    pattern = r"w\d\| share64: had \d+ of 1000"
+    for _ in range(12 * len(weights) + 6):
+        m.expect(pattern, timeout=60)
+    had = []
+    for i in range(len(weights)):
+        seconds = [int(n) for n in re.findall(rf"w{i}\| share64: had (\d+) of 1000", m.text())]
+        assert len(seconds) >= 10
+        had.append(sum(seconds[-11:-1]))
+    return [100 * n / sum(had) for n in had]
+
+
+@pytest.mark.weight(3)
+@pytest.mark.parametrize("weights", [(100, 100), (100, 300), (100, 200, 300)])
+def test_fair_shares(boot, accel, weights):
+    for got, weight in zip(shares(boot, accel, weights), weights):
+        assert abs(got - 100 * weight / sum(weights)) < 5
+
+
+@pytest.mark.weight(2)
+def test_cap(boot, accel):
+    """Alone on its core, and still no more than it is allowed."""
+    m = boot(flat("share64", "capped", cap=30, cpus="1"), ["share64.bin"], accel, timeout=300)
+    had = [int(m.expect(r"had (\d+) of 1000").group(1)) for _ in range(8)]
+    assert 100 < sum(had[2:]) / 6 < 350, had
+    monitor = Monitor(m)
+    monitor.open()
+    monitor.list()
+    time.sleep(5)
+    assert 25 < float(monitor.list()["capped"][4]) < 35
+
+
+@pytest.mark.weight(2)
+def test_registers_do_not_leak(boot, accel):
+    config = "[socle]\nslice = 1 ms\n" + flat("state64", "one", "16M", cpus="0") + flat("state64", "two", "18M", cpus="0")
+    m = boot(config, ["state64.bin"], accel)
+    m.finish()
+    assert "one| state64: good" in m.lines()
+    assert "two| state64: good" in m.lines()
+
+
+@pytest.mark.weight(2)
+def test_memory_is_isolated(boot, accel):
+    m = boot(flat("keeper64") + flat("prober64"), ["keeper64.bin", "prober64.bin"], accel)
+    m.finish()
+    assert "prober64| prober64: good" in m.lines()
+    assert "keeper64| keeper64: good" in m.lines()
+
+
+# ---- bad neighbours ----
+
+@pytest.mark.long
+@pytest.mark.weight(5)
+@pytest.mark.parametrize("guest", ["hltoff64", "spin64", "triple64", "flood64"])
+def test_linux_keeps_answering(boot, accel, guest):
+    """Beside one that is in the way as best it can, and on the same core."""
+    keys = {"on_crash": "restart"} if guest == "triple64" else {}
+    m = boot(linux_vm("192M", cpus="0") + flat(guest, "bad", cpus="0", **keys), linux_files() + [f"{guest}.bin"], accel,
+             cpus=1, memory=512, timeout=LIMIT)
+    m.expect(r"linux\| socle-guest: up 1 cpus")
+    m.expect("socle-guest# ")
+    for n in range(3):
+        m.send(f"echo $(({n}+40))\r")
+        m.expect(rf"linux\| {n + 40}\r", timeout=60)
+    # What hangs is still seen and stopped.
+    monitor = Monitor(m)
+    monitor.open()
+    if guest != "triple64":
+        assert "RIP" in monitor.run("dump bad", r"R15|r15").upper()
+        monitor.run("pause bad")
+        assert monitor.list()["bad"][0] == "paused"
+        monitor.run("stop bad", "socle: vm bad: stopped")
+        assert monitor.list()["bad"][0] == "ended"
+    m.send("attach linux\r")
+    m.expect("typing goes to vm linux")
+    m.send("poweroff\r")
+    m.finish()
+
+
+# ---- the monitor ----
+
+@pytest.mark.weight(2)
+def test_monitor(boot, accel):
+    config = flat("spin64", "spin") + flat("flat64", "later", autostart="no") + flat("hltoff64", "halted", cpus="1")
+    m = boot(config, ["spin64.bin", "flat64.bin", "hltoff64.bin"], accel)
+    m.expect_all("spin64: spinning", "hltoff64: halted")
+    monitor = Monitor(m)
+    monitor.open()
+    said = monitor.run("help")
+    for command in ("list", "attach NAME", "log", "pause", "resume", "reset", "stop", "start", "stats", "dump", "mem"):
+        assert command.split()[0] in said
+    vms = monitor.list()
+    assert [vms[name][0] for name in ("spin", "later", "halted")] == ["running", "off", "running"]
+    time.sleep(2)
+    vms = monitor.list()
+    assert float(vms["spin"][4]) > 60 and float(vms["halted"][4]) < 5
+    assert "hltoff64: halted" in monitor.run("log halted")
+    monitor.run("pause spin")
+    monitor.list()
+    time.sleep(1)
+    vms = monitor.list()
+    assert vms["spin"][0] == "paused" and float(vms["spin"][4]) < 10
+    assert "cannot be paused: it is paused" in monitor.run("pause spin")
+    monitor.run("resume spin")
+    assert monitor.list()["spin"][0] == "running"
+    assert "port I/O" in monitor.run("stats spin")
+    monitor.run("start later", "socle: vm later: shut down")
+    assert monitor.list()["later"][0] == "ended"
+    assert "flat64: hello" in monitor.run("log later")
+    monitor.run("start later", "socle: vm later: shut down")
+    assert monitor.list()["later"][5] == "2"
+    monitor.run("reset spin", "socle: vm spin: started")
+    assert monitor.list()["spin"][5] == "2"
+    assert "cannot be started: it is running" in monitor.run("start spin")
+    assert re.search("RIP", monitor.run("dump halted", r"R15|r15"), re.IGNORECASE)
+    # Completion, editing, and what is wrong with a line.
+    m.send("li\t\r")
+    m.expect("typing goes here")
+    m.expect(PROMPT)
+    m.send("st\t")
+    for word in ("stop", "start", "stats"):
+        m.expect(word)
+    m.send("\x15lost\x01\x1b[3~\x7f\x05\x7f\x7f\x7fist\r")
+    m.expect("ist: no such command")
+    m.expect(PROMPT)
+    assert "usage: stop NAME" in monitor.run("stop")
+    assert "nobody: no such VM" in monitor.run("stop nobody")
+    # It stays while nobody runs, and the machine ends with it.
+    monitor.run("stop spin", "socle: vm spin: stopped")
+    monitor.run("stop halted", "socle: vm halted: stopped")
+    assert "all guests ended" not in m.text()
+    m.send(ESCAPE)
+    m.finish()
+    assert "socle: all guests ended" in m.lines()
+
+
+def test_nothing_starts_by_itself(boot, accel):
+    """The monitor is open then. Its key is the configuration's."""
+    m = boot("[socle]\nescape = ^T\n" + flat("flat64", "a", autostart="no"), ["flat64.bin"], accel)
+    m.expect("no vm starts by itself")
+    m.expect(PROMPT)
+    monitor = Monitor(m)
+    assert monitor.list()["a"][0] == "off"
+    monitor.run("start a", "socle: vm a: shut down")
+    m.send("\x14")
+    m.finish()
+    assert "flat64: hello, memory 16 MiB" in m.text()
+
+
+# ---- lives ----
+
+@pytest.mark.weight(3)
+def test_restarts_leak_nothing(boot, accel):
+    lives = 1000 if accel == "tcg" else 100
+    m = boot(vm("reset_cf9.bin", "again", "2M", kind="flat16"), ["reset_cf9.bin"], accel, timeout=300)
+    m.expect("reset_cf9: up")
+    monitor = Monitor(m)
+    monitor.open()
+    before = monitor.used()
+    while int(monitor.list()["again"][5]) < lives:
+        time.sleep(1)
+    assert monitor.used() == before
+    monitor.run("stop again", "socle: vm again: stopped")
+    assert monitor.used() == before
+
+
+def test_crashes_in_a_row_have_an_end(boot, accel):
+    m = boot(flat("triple64", on_crash="restart") + flat("flat64"), ["triple64.bin", "flat64.bin"], accel)
+    m.finish()
+    text = m.text()
+    assert text.count("socle: vm triple64: crashed: triple fault") == 6
+    assert "socle: error: vm triple64: crashed 6 times in a row: not started again" in text
+    assert "socle: all guests ended" in text
