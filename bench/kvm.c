@@ -291,7 +291,7 @@ static void *run(void *processor)
 
 	for (;;) {
 		if (ioctl(p->fd, KVM_RUN, 0) < 0) {
-			if (errno == EINTR)
+			if (errno == EINTR || errno == EAGAIN) /* a signal; an INIT */
 				continue;
 			fail("KVM_RUN");
 		}

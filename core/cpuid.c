@@ -10,15 +10,17 @@
 
 enum { EAX, EBX, ECX, EDX };
 
-#define BASIC_MAX  0x16u
 #define EXT_MAX	   0x8u
 #define KVM_BASE   0x40000000u
 #define EXT_BASE   0x80000000u
 #define SUB4_MAX   8u
 #define XSTATE_MAX 20u
 
+/* Basic leaves that depend on the vCPU, its state or a subleaf. */
+#define BASIC_MADE (BIT(1) | BIT(4) | BIT(7) | BIT(0xb) | BIT(0xd))
+
 struct cpuid_table {
-	uint32_t basic[BASIC_MAX + 1][4];
+	struct cpuid_plain plain;
 	uint32_t ext[EXT_MAX + 1][4];
 	uint32_t kvm[2][4];
 	uint32_t cache[SUB4_MAX][4];	/* leaf 4 */
@@ -27,6 +29,11 @@ struct cpuid_table {
 	uint32_t core_shift; /* APIC ID bits of a core in its package */
 	uint64_t xcr0_mask, cr4_mask, efer_mask;
 };
+
+static struct cpuid_table *table_of(const struct vm *vm)
+{
+	return container_of(vm->cpuid, struct cpuid_table, plain);
+}
 
 /* Leaf 1 ECX: SSE3 PCLMULQDQ SSSE3 FMA CX16 PCID SSE4.1 SSE4.2 MOVBE POPCNT AESNI XSAVE AVX F16C
  * RDRAND. */
@@ -118,15 +125,15 @@ static uint32_t compacted_size(const struct cpuid_table *t, uint64_t mask)
 
 static void build_1_to_7(struct cpuid_table *t, const struct vm *vm)
 {
-	uint32_t *l1 = t->basic[1], *l7 = t->basic[7];
+	uint32_t *l1 = t->plain.basic[1], *l7 = t->plain.basic[7];
 
 	host(1, 0, l1);
 	l1[EBX] = (l1[EBX] & 0xff00) | vm->vcpu_count << 16;
 	l1[ECX] = (l1[ECX] & L1_ECX_PASS) | L1_ECX_X2APIC | L1_ECX_TSC_DEADLINE | L1_ECX_HYPERVISOR;
 	l1[EDX] = (l1[EDX] & L1_EDX_PASS) | (vm->vcpu_count > 1 ? L1_EDX_HTT : 0);
-	host(2, 0, t->basic[2]);
+	host(2, 0, t->plain.basic[2]);
 	/* Thermal and power: the APIC timer runs in every C-state, since there are none. */
-	t->basic[6][EAX] = L6_EAX_ARAT;
+	t->plain.basic[6][EAX] = L6_EAX_ARAT;
 	host(7, 0, l7);
 	l7[EAX] = 0;
 	l7[EBX] &= L7_EBX_PASS;
@@ -164,7 +171,7 @@ static void build_xstate(struct cpuid_table *t)
 {
 	uint32_t r[4];
 
-	if (!(t->basic[1][ECX] & L1_ECX_XSAVE))
+	if (!(t->plain.basic[1][ECX] & L1_ECX_XSAVE))
 		return;
 	host(0xd, 0, r);
 	t->xcr0_mask = (r[EAX] | (uint64_t)r[EDX] << 32) & XCR0_PASS;
@@ -241,7 +248,7 @@ static uint64_t build_cr4(const struct cpuid_table *t)
 	uint64_t mask = CR4_PCE;
 
 	for (size_t i = 0; i < ARRAY_SIZE(by_feature); i++)
-		if (t->basic[by_feature[i].leaf][by_feature[i].reg] >> by_feature[i].bit & 1)
+		if (t->plain.basic[by_feature[i].leaf][by_feature[i].reg] >> by_feature[i].bit & 1)
 			mask |= by_feature[i].cr4;
 	return mask;
 }
@@ -268,19 +275,20 @@ int cpuid_init(struct vm *vm)
 
 	if (!t)
 		return -ENOMEM;
-	vm->cpuid = t;
+	vm->cpuid = &t->plain;
 	while ((1u << t->core_shift) < vm->vcpu_count)
 		t->core_shift++;
-	host(0, 0, t->basic[0]);
+	host(0, 0, t->plain.basic[0]);
 	/* Leaf 0Bh comes with x2APIC; newer leaves than the table knows are not offered. */
-	t->basic_max = MAX(0xbu, MIN(t->basic[0][EAX], BASIC_MAX));
+	t->basic_max = MAX(0xbu, MIN(t->plain.basic[0][EAX], CPUID_BASIC_MAX));
 	build_1_to_7(t, vm);
-	if (t->basic[0][EAX] < 7)
-		memset(t->basic[7], 0, sizeof(t->basic[7]));
-	if (t->basic[0][EAX] >= 4)
+	if (t->plain.basic[0][EAX] < 7)
+		memset(t->plain.basic[7], 0, sizeof(t->plain.basic[7]));
+	if (t->plain.basic[0][EAX] >= 4)
 		build_caches(t, vm);
 	build_xstate(t);
-	t->basic[0][EAX] = t->basic_max;
+	t->plain.basic[0][EAX] = t->basic_max;
+	t->plain.leaves = (BIT(t->basic_max + 1) - 1) & ~BASIC_MADE;
 	host(EXT_BASE, 0, r);
 	build_ext(t, vm);
 	build_kvm(t);
@@ -291,7 +299,7 @@ int cpuid_init(struct vm *vm)
 
 void cpuid_fini(struct vm *vm)
 {
-	pages_free(vm->cpuid, 1);
+	pages_free(table_of(vm), 1);
 	vm->cpuid = NULL;
 }
 
@@ -309,7 +317,7 @@ bool cpuid_is_amd(const struct vm *vm)
 
 uint64_t cpuid_xcr0_mask(const struct vm *vm)
 {
-	return vm->cpuid->xcr0_mask;
+	return table_of(vm)->xcr0_mask;
 }
 
 uint64_t cpuid_xss_mask(const struct vm *vm)
@@ -320,28 +328,28 @@ uint64_t cpuid_xss_mask(const struct vm *vm)
 
 uint64_t cpuid_cr4_mask(const struct vm *vm)
 {
-	return vm->cpuid->cr4_mask;
+	return table_of(vm)->cr4_mask;
 }
 
 uint64_t cpuid_efer_mask(const struct vm *vm)
 {
-	return vm->cpuid->efer_mask;
+	return table_of(vm)->efer_mask;
 }
 
 uint8_t cpuid_phys_width(const struct vm *vm)
 {
-	return vm->cpuid->ext_max >= 8 ? (uint8_t)vm->cpuid->ext[8][EAX] : 36;
+	return table_of(vm)->ext_max >= 8 ? (uint8_t)table_of(vm)->ext[8][EAX] : 36;
 }
 
 bool cpuid_gib_pages(const struct vm *vm)
 {
-	return vm->cpuid->ext[1][EDX] & E1_EDX_GIB;
+	return table_of(vm)->ext[1][EDX] & E1_EDX_GIB;
 }
 
 /* Leaf 0Bh: no threads, one core a vCPU (SDM vol. 2A). */
 static void read_topology(const struct vcpu *v, uint32_t sub, uint32_t r[4])
 {
-	const struct cpuid_table *t = v->vm->cpuid;
+	const struct cpuid_table *t = table_of(v->vm);
 
 	r[EAX] = sub == 1 ? t->core_shift : 0;
 	r[EBX] = sub == 0 ? 1 : sub == 1 ? v->vm->vcpu_count : 0;
@@ -351,7 +359,7 @@ static void read_topology(const struct vcpu *v, uint32_t sub, uint32_t r[4])
 
 static void read_xstate(const struct vcpu *v, uint32_t sub, uint32_t r[4])
 {
-	const struct cpuid_table *t = v->vm->cpuid;
+	const struct cpuid_table *t = table_of(v->vm);
 
 	memset(r, 0, 4 * sizeof(r[0]));
 	if (sub >= XSTATE_MAX)
@@ -365,9 +373,9 @@ static void read_xstate(const struct vcpu *v, uint32_t sub, uint32_t r[4])
 
 static void read_basic(const struct vcpu *v, uint32_t leaf, uint32_t sub, uint32_t r[4])
 {
-	const struct cpuid_table *t = v->vm->cpuid;
+	const struct cpuid_table *t = table_of(v->vm);
 
-	memcpy(r, t->basic[leaf], 4 * sizeof(r[0]));
+	memcpy(r, t->plain.basic[leaf], 4 * sizeof(r[0]));
 	switch (leaf) {
 	case 1:
 		r[EBX] |= v->id << 24;
@@ -395,7 +403,7 @@ static void read_basic(const struct vcpu *v, uint32_t leaf, uint32_t sub, uint32
 
 void cpuid_read(const struct vcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t r[4])
 {
-	const struct cpuid_table *t = v->vm->cpuid;
+	const struct cpuid_table *t = table_of(v->vm);
 
 	if (leaf <= t->basic_max)
 		read_basic(v, leaf, subleaf, r);
@@ -413,6 +421,8 @@ enum act exit_cpuid(struct vcpu *v)
 {
 	uint32_t r[4];
 
+	if (cpuid_answer_plain(v))
+		return ACT_NEXT;
 	cpuid_read(v, (uint32_t)v->gpr[RAX], (uint32_t)v->gpr[RCX], r);
 	v->gpr[RAX] = r[EAX];
 	v->gpr[RBX] = r[EBX];

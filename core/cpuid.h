@@ -9,8 +9,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct vm;
-struct vcpu;
+#include "core/vm.h"
+
+#define CPUID_BASIC_MAX 0x16u
+
+/* The basic leaves that are four words of a table, whatever the vCPU and its state. */
+struct cpuid_plain {
+	uint64_t leaves; /* a bit for each that is one */
+	uint32_t basic[CPUID_BASIC_MAX + 1][4];
+};
 
 /* Builds vm->cpuid from this core's CPUID. At boot. -ENOMEM. */
 int cpuid_init(struct vm *vm);
@@ -30,6 +37,21 @@ uint64_t cpuid_efer_mask(const struct vm *vm);
 /* MAXPHYADDR and whether there are 1 GiB pages. */
 uint8_t cpuid_phys_width(const struct vm *vm);
 bool cpuid_gib_pages(const struct vm *vm);
+
+/* CPUID as far as V's table has the answer: false, with nothing done, for other leaves. */
+static inline bool cpuid_answer_plain(struct vcpu *v)
+{
+	const struct cpuid_plain *t = v->vm->cpuid;
+	uint64_t leaf = (uint32_t)v->gpr[RAX];
+
+	if (unlikely(leaf > CPUID_BASIC_MAX || !(t->leaves >> leaf & 1)))
+		return false;
+	v->gpr[RAX] = t->basic[leaf][0];
+	v->gpr[RBX] = t->basic[leaf][1];
+	v->gpr[RCX] = t->basic[leaf][2];
+	v->gpr[RDX] = t->basic[leaf][3];
+	return true;
+}
 
 /* The registers of one leaf as V sees them: EAX, EBX, ECX, EDX. */
 void cpuid_read(const struct vcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t regs[4]);

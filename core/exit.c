@@ -17,12 +17,6 @@
 
 typedef enum act exit_handler(struct vcpu *v, struct hv_exit *x);
 
-static unsigned int cpl(struct vcpu *v)
-{
-	hv->get_state(v, ST_SEGS);
-	return SEG_ATTR_DPL(v->st.seg[SEG_SS].attr);
-}
-
 static enum act gp(struct vcpu *v)
 {
 	vcpu_gp(v);
@@ -281,7 +275,7 @@ static enum act on_xsetbv(struct vcpu *v, struct hv_exit *x)
 	uint64_t value = v->gpr[RDX] << 32 | (uint32_t)v->gpr[RAX];
 
 	(void)x;
-	if (cpl(v) != 0 || xcr0_write(v, (uint32_t)v->gpr[RCX], value))
+	if (hv->cpl(v) != 0 || xcr0_write(v, (uint32_t)v->gpr[RCX], value))
 		return gp(v);
 	return ACT_NEXT;
 }
@@ -291,7 +285,7 @@ static enum act on_xsetbv(struct vcpu *v, struct hv_exit *x)
 static enum act on_cache(struct vcpu *v, struct hv_exit *x)
 {
 	(void)x;
-	return cpl(v) ? gp(v) : ACT_NEXT;
+	return hv->cpl(v) ? gp(v) : ACT_NEXT;
 }
 
 /* No counters (CPUID 0Ah): every index is invalid. */
@@ -320,7 +314,7 @@ static enum act on_npf(struct vcpu *v, struct hv_exit *x)
 {
 	if (x->npf.table_walk && x->npf.gla_valid && !gmem_is_ram(v->vm, x->npf.gpa)) {
 		vcpu_page_fault(v, x->npf.gla,
-				mmio_table_error(v, x->npf.write, x->npf.fetch, cpl(v) == 3));
+				mmio_table_error(v, x->npf.write, x->npf.fetch, hv->cpl(v) == 3));
 		return ACT_STAY;
 	}
 	if (x->npf.fetch) {

@@ -237,6 +237,8 @@ struct hv_ops {
 	/* Fills the groups of v->st that are not yet valid since the last exit. The guest's view:
 	 * VMXE, SVME hidden. */
 	void (*get_state)(struct vcpu *v, uint32_t groups);
+	/* The privilege level alone: seg[SEG_SS].attr's DPL. */
+	uint8_t (*cpl)(struct vcpu *v);
 	/* Writes the groups from v->st. Whole groups only: get_state() first. The values have been
 	 * checked by core/. */
 	void (*set_state)(struct vcpu *v, uint32_t groups);

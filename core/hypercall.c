@@ -12,25 +12,36 @@
 
 enum act exit_hypercall(struct vcpu *v)
 {
-	hv->get_state(v, ST_SEGS);
 	/* None is offered yet (CPUID 40000001h names none); user mode is told so before anything
 	 * else. */
-	if (SEG_ATTR_DPL(v->st.seg[SEG_SS].attr))
+	if (hv->cpl(v))
 		v->gpr[RAX] = (uint64_t)-EPERM;
 	else
 		v->gpr[RAX] = (uint64_t)-HYPERCALL_ENOSYS;
 	return ACT_NEXT;
 }
 
+/* IN EAX clears the upper half, as every 32-bit destination does; smaller ones keep the rest. */
+static void put_in(struct vcpu *v, uint8_t size, uint64_t value)
+{
+	if (size == 1)
+		v->gpr[RAX] = (v->gpr[RAX] & ~0xffull) | (uint8_t)value;
+	else if (size == 2)
+		v->gpr[RAX] = (v->gpr[RAX] & ~0xffffull) | (uint16_t)value;
+	else
+		v->gpr[RAX] = (uint32_t)value;
+}
+
 enum act exit_pio(struct vcpu *v, uint16_t port, bool in, uint8_t size)
 {
-	uint64_t mask = BIT(size * 8) - 1;
-	uint64_t value = v->gpr[RAX] & mask;
+	uint64_t value;
 
-	bus_pio(v, port, !in, size, &value);
-	if (!in)
-		return v->requests ? ACT_OUT : ACT_NEXT;
-	/* IN EAX clears the upper half, as every 32-bit destination does; smaller ones keep it. */
-	v->gpr[RAX] = size == 4 ? (uint32_t)value : (v->gpr[RAX] & ~mask) | (value & mask);
-	return ACT_NEXT;
+	if (in) {
+		bus_pio(v, port, false, size, &value);
+		put_in(v, size, value);
+		return ACT_NEXT;
+	}
+	value = v->gpr[RAX] & (BIT(size * 8) - 1);
+	bus_pio(v, port, true, size, &value);
+	return v->requests ? ACT_OUT : ACT_NEXT;
 }

@@ -2,6 +2,7 @@
 #include "arch/x86/tsc.h"
 #include "core/clock.h"
 #include "core/lapic_page.h"
+#include "core/sched.h"
 
 /*
  * A guest with a period of a few nanoseconds would never execute an instruction between two of its
@@ -9,18 +10,22 @@
  */
 #define MIN_PERIOD_NS 20000
 
-/* The run loop arms its own clock by timer_deadline, so it has to look at the new one. */
+/*
+ * The run loop sets its own clock by timer_deadline before an entry. In an exit that leads back into
+ * the guest at once it is set here, but only to an earlier time: when the old one comes, the run
+ * loop sees the new one.
+ */
 static void arm(struct vcpu *v, uint64_t host_tsc)
 {
 	v->timer_deadline = host_tsc;
-	vapic_attention(v);
+	if (host_tsc && host_tsc < v->armed)
+		sched_rearm(v, host_tsc);
 }
 
 static void stop(struct vcpu *v)
 {
 	v->tsc_deadline = 0;
-	if (v->timer_deadline)
-		arm(v, 0);
+	arm(v, 0);
 }
 
 /* Host TSC ticks that COUNT takes to reach 0. */

@@ -394,7 +394,7 @@ static int read_system_time(struct vcpu *v, uint32_t index, uint64_t *value)
 
 enum msr_vendor { BOTH, INTEL, AMD };
 
-/* The first match counts. The frequent ones come first. */
+/* The first match counts; one of BOTH overlaps no other. */
 static const struct msr_policy {
 	uint32_t first, last;
 	msr_read_fn *read;   /* NULL: #GP */
@@ -449,17 +449,34 @@ static const struct msr_policy {
 	{MSR_AMD_DE_CFG, MSR_AMD_DE_CFG, read_de_cfg, write_ignore, AMD},
 };
 
-static const struct msr_policy *find(const struct vcpu *v, uint32_t index)
+/* Where an MSR was found last, by some of its number's bits: any core, and never trusted. */
+static uint8_t found[64];
+
+static __attribute__((noinline)) const struct msr_policy *search(const struct vcpu *v,
+								  uint32_t index)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(policy); i++) {
 		const struct msr_policy *p = &policy[i];
 
 		if (index - p->first > p->last - p->first)
 			continue;
-		if (p->vendor == BOTH || (p->vendor == AMD) == cpuid_is_amd(v->vm))
+		if (p->vendor == BOTH) {
+			WRITE_ONCE(found[index % ARRAY_SIZE(found)], (uint8_t)i);
+			return p;
+		}
+		if ((p->vendor == AMD) == cpuid_is_amd(v->vm))
 			return p;
 	}
 	return NULL;
+}
+
+static const struct msr_policy *find(const struct vcpu *v, uint32_t index)
+{
+	const struct msr_policy *p = &policy[READ_ONCE(found[index % ARRAY_SIZE(found)])];
+
+	if (likely(index - p->first <= p->last - p->first && p->vendor == BOTH))
+		return p;
+	return search(v, index);
 }
 
 /* Kernels probe MSRs by the hundred; each unknown one is worth one line. */

@@ -160,6 +160,7 @@ static bool prepare(struct vcpu *v)
 		return false;
 	prepare_events(v);
 	deadline = sched_deadline(v);
+	v->armed = deadline;
 	if (hv_caps.features & HV_F_DEADLINE)
 		hv->set_deadline(v, deadline);
 	return true;

@@ -493,3 +493,12 @@ _Noreturn void sched_loop(struct pcpu *cpu)
 			idle(s);
 	}
 }
+
+void sched_rearm(struct vcpu *v, uint64_t at)
+{
+	v->armed = at;
+	if (hv_caps.features & HV_F_DEADLINE)
+		hv->set_deadline(v, at);
+	else
+		arm(sched_of(v->cpu), at);
+}

@@ -47,6 +47,8 @@ bool sched_may_stay(struct vcpu *v);
 /* Host TSC at which the core must be back at the latest for its other vCPUs; ~0: never. V is
  * current. */
 uint64_t sched_deadline(struct vcpu *v);
+/* V's own timer is due at host TSC AT, before all that sched_deadline() knew. Loaded, own core. */
+void sched_rearm(struct vcpu *v, uint64_t at);
 /*
  * This core has taken an interrupt: its timer's, perhaps, which may come before its time
  * (arch/x86/apic.h) and must then be set again.

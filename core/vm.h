@@ -93,6 +93,7 @@ struct vcpu {
 	void *hv; /* the back end's own part */
 
 	uint32_t requests; /* any core */
+	uint32_t fast_exits; /* the back end's: left before its inner loop has to end */
 	struct vm *vm;
 	struct pcpu *cpu;	     /* the core whose queue it is in; constant while the VM runs */
 	struct vcpu *next_on_cpu;    /* that queue: core/sched.c */
@@ -111,6 +112,8 @@ struct vcpu {
 	bool osxsave, ospke; /* the guest's CR4.OSXSAVE and CR4.PKE, for CPUID */
 	void *fpu;	     /* XSAVE area while V is off its core */
 
+	const struct bus_region_slot *pio_last; /* core/bus.c: of the last port access, or NULL */
+
 	/* Local APIC (core/lapic.c). */
 	uint8_t *apic_page; /* 4 KiB; layout of SDM vol. 3A table 11-1 */
 	uint64_t apic_base; /* IA32_APIC_BASE */
@@ -121,6 +124,7 @@ struct vcpu {
 	uint8_t sipi_vector;	  /* any core, before REQ_SIPI */
 	uint64_t tsc_deadline;	  /* IA32_TSC_DEADLINE, guest's TSC; 0: not armed */
 	uint64_t timer_deadline;  /* host TSC at which the APIC timer fires next; 0: not armed */
+	uint64_t armed;		  /* host TSC at which the guest is left by itself: core/run.c */
 	uint64_t timer_period;	  /* in host TSC; 0: one shot */
 	uint64_t timer_start;	  /* host TSC at which the current count began */
 	uint8_t timer_mode,
@@ -238,7 +242,7 @@ struct vm {
 	struct dev_timer *timers; /* core/devtimer.c */
 	uint64_t timers_at;	  /* the first one's time, in host TSC; 0: none. Any core may read */
 
-	struct cpuid_table *cpuid;	/* core/cpuid.c */
+	struct cpuid_plain *cpuid;	/* core/cpuid.c: the first member of its table */
 	struct console *console;	/* core/console.c; NULL: none */
 	uint64_t wall_clock_ns;		/* time of day since 1970 at host TSC 0 */
 	uint64_t tsc_base;		/* host TSC at which the guest's TSC was 0 */

@@ -130,6 +130,7 @@ void svm_load_debug_registers(const struct svm_vcpu *s);
 /* state.c */
 void svm_get_state(struct vcpu *v, uint32_t groups);
 void svm_set_state(struct vcpu *v, uint32_t groups);
+uint8_t svm_cpl(struct vcpu *v);
 void svm_skip_insn(struct vcpu *v, unsigned int len);
 
 /* event.c */

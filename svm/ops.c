@@ -51,6 +51,7 @@ const struct hv_ops svm_ops = {
 	.run = svm_run,
 	.get_state = svm_get_state,
 	.set_state = svm_set_state,
+	.cpl = svm_cpl,
 	.skip_insn = svm_skip_insn,
 	.insn_bytes = insn_bytes,
 	.msr_trap = svm_msr_trap,

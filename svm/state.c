@@ -262,6 +262,11 @@ void svm_set_state(struct vcpu *v, uint32_t groups)
 	v->st_valid |= groups;
 }
 
+uint8_t svm_cpl(struct vcpu *v)
+{
+	return svm_of(v)->vmcb.cpl & 3;
+}
+
 static bool in_64bit_code(const struct vmcb *b)
 {
 	return b->efer & EFER_LMA && b->cs.attrib & SEG_ATTR_L >> 4;

@@ -1,4 +1,4 @@
-; One entry into the guest and the exit from it (SDM vol. 3C chapters 27 and 28).
+; Entries into the guest and the exits from it (SDM vol. 3C chapters 27 and 28).
 ;
 ; An exit loads RSP from HOST_RSP and RIP from HOST_RIP; all general registers but RSP are still the
 ; guest's. A failed VMLAUNCH or VMRESUME goes on behind it, with the guest's registers loaded and
@@ -9,9 +9,34 @@ default rel
 
 %include "vmx_offsets.inc"
 
+extern vmx_handle_exit
+extern vmx_handle_exit_timed
+
+; All registers but RSP from the vCPU at RBX.
+%macro LOAD_GUEST 0
+	mov	rax, [rbx + VCPU_RAX]
+	mov	rcx, [rbx + VCPU_RCX]
+	mov	rdx, [rbx + VCPU_RDX]
+	mov	rbp, [rbx + VCPU_RBP]
+	mov	rsi, [rbx + VCPU_RSI]
+	mov	r8, [rbx + VCPU_R8]
+	mov	r9, [rbx + VCPU_R9]
+	mov	r10, [rbx + VCPU_R10]
+	mov	r11, [rbx + VCPU_R11]
+	mov	r12, [rbx + VCPU_R12]
+	mov	r13, [rbx + VCPU_R13]
+	mov	r14, [rbx + VCPU_R14]
+	mov	r15, [rbx + VCPU_R15]
+	mov	rdi, [rbx + VCPU_RDI]
+	mov	rbx, [rbx + VCPU_RBX]
+%endmacro
+
 section .text
 
-; enum vm_result vmx_enter(struct vcpu *v, struct vmx_vcpu *vv, bool launched)
+; enum vmx_run_result vmx_enter(struct vcpu *v, struct vmx_vcpu *vv, bool launched)
+;
+; Enters the guest for as long as vmx_handle_exit() says so. The host's stack holds v on top all the
+; while.
 global vmx_enter:function hidden
 vmx_enter:
 	push	rbp
@@ -21,46 +46,25 @@ vmx_enter:
 	push	r14
 	push	r15
 	push	rdi
+	mov	rbx, rdi
 	cmp	rsp, [rsi + VMX_HOST_RSP]
 	jne	.set_host_rsp
 .host_rsp_set:
 	test	dl, dl
-	mov	rax, [rdi + VCPU_RAX]
-	mov	rcx, [rdi + VCPU_RCX]
-	mov	rdx, [rdi + VCPU_RDX]
-	mov	rbx, [rdi + VCPU_RBX]
-	mov	rbp, [rdi + VCPU_RBP]
-	mov	rsi, [rdi + VCPU_RSI]
-	mov	r8, [rdi + VCPU_R8]
-	mov	r9, [rdi + VCPU_R9]
-	mov	r10, [rdi + VCPU_R10]
-	mov	r11, [rdi + VCPU_R11]
-	mov	r12, [rdi + VCPU_R12]
-	mov	r13, [rdi + VCPU_R13]
-	mov	r14, [rdi + VCPU_R14]
-	mov	r15, [rdi + VCPU_R15]
-	mov	rdi, [rdi + VCPU_RDI]
-	jz	.launch
-	vmresume
-	jmp	.failed
-.launch:
+	jnz	resume
+	LOAD_GUEST
 	vmlaunch
-.failed:
-	mov	eax, RESULT_FAIL_INVALID
-	mov	ecx, RESULT_FAIL_VALID
-	cmovz	eax, ecx
-	add	rsp, 8
-	jmp	leave
+	jmp	failed
 .set_host_rsp:
 	mov	[rsi + VMX_HOST_RSP], rsp
 	mov	eax, FIELD_HOST_RSP
 	vmwrite	rax, rsp
 	jmp	.host_rsp_set
 
-; Where every VM exit lands (HOST_RIP).
-global vmx_exit:function hidden
-vmx_exit:
-	xchg	rdi, [rsp]
+; What an exit does: v's registers to memory, and the handler %1 with v.
+%macro EXIT 1
+	push	rdi
+	mov	rdi, [rsp + 8]
 	mov	[rdi + VCPU_RAX], rax
 	mov	[rdi + VCPU_RCX], rcx
 	mov	[rdi + VCPU_RDX], rdx
@@ -77,15 +81,45 @@ vmx_exit:
 	mov	[rdi + VCPU_R15], r15
 	pop	qword [rdi + VCPU_RDI]
 	; What the guest left in registers must not steer speculation in here.
+	xor	eax, eax
 	xor	ecx, ecx
 	xor	edx, edx
+	xor	ebp, ebp
 	xor	esi, esi
 	xor	r8d, r8d
 	xor	r9d, r9d
 	xor	r10d, r10d
 	xor	r11d, r11d
-	mov	eax, RESULT_SUCCEED
+	xor	r12d, r12d
+	xor	r13d, r13d
+	xor	r14d, r14d
+	xor	r15d, r15d
+	mov	rbx, rdi
+	call	%1
+	test	eax, eax
+	jnz	leave
+%endmacro
+
+; Where every VM exit lands (HOST_RIP), and where it does while costs are measured.
+	align	16
+global vmx_exit_timed:function hidden
+vmx_exit_timed:
+	EXIT	vmx_handle_exit_timed
+	jmp	resume
+
+	align	16
+global vmx_exit:function hidden
+vmx_exit:
+	EXIT	vmx_handle_exit
+resume:
+	LOAD_GUEST
+	vmresume
+failed:
+	mov	eax, RUN_FAIL_INVALID
+	mov	ecx, RUN_FAIL_VALID
+	cmovz	eax, ecx
 leave:
+	add	rsp, 8
 	pop	r15
 	pop	r14
 	pop	r13

@@ -43,6 +43,12 @@ struct vmx_controls {
 
 extern struct vmx_controls vmx_controls;
 
+/*
+ * The preemption timer stands still while exits are handled in the inner loop; after so many of
+ * them core/ sets it anew, so that it is late by some tens of microseconds at most.
+ */
+#define VMX_FAST_EXITS_MAX 256
+
 /* Per VM: vm->hv. */
 struct vmx_vm {
 	uint8_t *io_bitmap;   /* two pages, A and B */
@@ -60,6 +66,7 @@ struct vmx_vcpu {
 	bool launched;		     /* since the last VMCLEAR: VMRESUME, not VMLAUNCH */
 	uint32_t proc, proc2, entry; /* what the control fields hold */
 	uint32_t ept_generation;     /* of the translations this core may hold for it */
+	bool timed;		     /* HOST_RIP is vmx_exit_timed() */
 	bool timer_parked;	     /* the preemption timer is at its maximum: never due */
 };
 
@@ -105,6 +112,7 @@ void vmx_flush_stale(struct vcpu *v);
 /* state.c */
 void vmx_get_state(struct vcpu *v, uint32_t groups);
 void vmx_set_state(struct vcpu *v, uint32_t groups);
+uint8_t vmx_cpl(struct vcpu *v);
 /* Puts the registers that entries and exits leave alone from v->st into this core. */
 void vmx_load_live(const struct vcpu *v);
 
@@ -131,9 +139,22 @@ void vmx_set_tpr_threshold(struct vcpu *v, uint8_t cls);
 void vmx_dump(struct vcpu *v, struct strbuf *out);
 const char *vmx_reason_name(uint32_t reason);
 
-/* entry.asm: enters with VMLAUNCH or VMRESUME; VM_SUCCEED after an exit. */
-enum vm_result vmx_enter(struct vcpu *v, struct vmx_vcpu *vv, bool launched);
-/* Where a VM exit lands. */
+/* What becomes of the inner loop after an exit. */
+enum vmx_run_result {
+	RUN_AGAIN,	 /* handled: enter again */
+	RUN_OUT,	 /* handled, but core/ has something to do first */
+	RUN_EXIT,	 /* none of the frequent exits: VMCS_EXIT_REASON has it */
+	RUN_FAIL_VALID,	 /* the entry itself failed (31.2), with an error number */
+	RUN_FAIL_INVALID /* and without */
+};
+
+/* entry.asm: enters with VMLAUNCH or VMRESUME until the result is another than RUN_AGAIN. */
+enum vmx_run_result vmx_enter(struct vcpu *v, struct vmx_vcpu *vv, bool launched);
+/* run.c: for the entry stub, after each exit; the second one while exits are timed. */
+enum vmx_run_result vmx_handle_exit(struct vcpu *v);
+enum vmx_run_result vmx_handle_exit_timed(struct vcpu *v);
+/* Where a VM exit lands: for HOST_RIP. */
 void vmx_exit(void);
+void vmx_exit_timed(void);
 
 #endif

@@ -29,6 +29,7 @@ const struct hv_ops vmx_ops = {
 	.run = vmx_run,
 	.get_state = vmx_get_state,
 	.set_state = vmx_set_state,
+	.cpl = vmx_cpl,
 	.skip_insn = vmx_skip_insn,
 	.insn_bytes = insn_bytes,
 	.msr_trap = vmx_msr_trap,

@@ -3,122 +3,194 @@
  * is read from the VMCS, and nothing is written back that has not changed.
  */
 #include "arch/x86/cpu.h"
+#include "core/cpuid.h"
 #include "core/exits.h"
 #include "lib/err.h"
 #include "vmx/internal.h"
 
-/*
- * The preemption timer stands still while exits are handled here; after so many of them core/ sets
- * it anew, so that it is late by some microseconds at most.
- */
-#define FAST_EXITS_MAX 64
-
 /* The one place where RIP advances. */
-void vmx_skip_insn(struct vcpu *v, unsigned int len)
+static inline __attribute__((always_inline)) void skip_insn(uint64_t len)
 {
 	uint64_t rip = vmread(VMCS_GUEST_RIP) + len;
 	uint32_t intr = (uint32_t)vmread(VMCS_GUEST_INTERRUPTIBILITY);
 
 	/* Outside 64-bit mode EIP wraps at 4 GiB; a segment's limit is for the processor to find.
 	 */
-	if (rip >> 32 && !(rip >> 63) && !(vmread(VMCS_GUEST_CS_ATTR) & SEG_ATTR_L) &&
-	    rip - len < BIT(32))
+	if (unlikely(!(rip & 0xfffffff0)) && (uint32_t)rip < len &&
+	    !(vmread(VMCS_GUEST_CS_ATTR) & SEG_ATTR_L))
 		rip = (uint32_t)rip;
 	vmwrite(VMCS_GUEST_RIP, rip);
 	/* An interrupt shadow ends with the instruction that it was for (25.4.2). */
-	if (intr & (INTR_STI | INTR_MOV_SS))
+	if (unlikely(intr & (INTR_STI | INTR_MOV_SS)))
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, intr & ~(INTR_STI | INTR_MOV_SS));
 	/* A single step is due behind it: the processor delivers it after the next entry (27.6.3).
 	 */
-	if (vmread(VMCS_GUEST_RFLAGS) & RFLAGS_TF)
+	if (unlikely(vmread(VMCS_GUEST_RFLAGS) & RFLAGS_TF))
 		vmwrite(VMCS_GUEST_PENDING_DEBUG, DR6_BS);
+}
+
+void vmx_skip_insn(struct vcpu *v, unsigned int len)
+{
+	skip_insn(len);
 	v->st_valid &= ~(uint32_t)(ST_RIP | ST_INTR);
 }
 
-/* I/O exit qualification: table 28-5. */
-static enum act fast_io(struct vcpu *v, uint64_t qual)
+/* After an exit that has been handled: what else has come? */
+static inline enum vmx_run_result go_on(struct vcpu *v)
 {
-	return exit_pio(v, (uint16_t)(qual >> 16), qual & BIT(3), (uint8_t)((qual & 7) + 1));
+	if (unlikely(READ_ONCE(v->requests)))
+		return RUN_OUT;
+	if (unlikely(!--v->fast_exits)) {
+		v->fast_exits = VMX_FAST_EXITS_MAX;
+		return RUN_OUT;
+	}
+	return RUN_AGAIN;
 }
 
-/* EXIT_NONE: not one of the frequent reasons. */
-static enum hv_reason fast_exit(struct vcpu *v, uint32_t reason, enum act *act)
+static enum vmx_run_result finish(struct vcpu *v, enum act act)
 {
-	uint64_t qual;
+	if (likely(act != ACT_STAY))
+		skip_insn(vmread(VMCS_EXIT_INSN_LEN));
+	if (unlikely(act == ACT_OUT))
+		return RUN_OUT;
+	return go_on(v);
+}
 
+static __attribute__((noinline)) enum vmx_run_result on_cpuid(struct vcpu *v)
+{
+	return finish(v, exit_cpuid(v));
+}
+
+static __attribute__((noinline)) enum vmx_run_result on_rdmsr(struct vcpu *v)
+{
+	v->exits[EXIT_MSR]++;
+	return finish(v, exit_rdmsr(v));
+}
+
+static __attribute__((noinline)) enum vmx_run_result on_wrmsr(struct vcpu *v)
+{
+	v->exits[EXIT_MSR]++;
+	return finish(v, exit_wrmsr(v));
+}
+
+/* I/O exit qualification: table 28-5. */
+static __attribute__((noinline)) enum vmx_run_result on_io(struct vcpu *v)
+{
+	uint64_t qual = vmread(VMCS_EXIT_QUALIFICATION);
+
+	if (qual & BIT(4))
+		return RUN_EXIT;
+	v->exits[EXIT_PIO]++;
+	return finish(v, exit_pio(v, (uint16_t)(qual >> 16), qual & BIT(3),
+				  (uint8_t)((qual & 7) + 1)));
+}
+
+static __attribute__((noinline)) enum vmx_run_result on_vmcall(struct vcpu *v)
+{
+	v->exits[EXIT_HYPERCALL]++;
+	return finish(v, exit_hypercall(v));
+}
+
+/*
+ * Comparisons, the most frequent reasons first: an indirect branch costs more than all of them. The
+ * handlers are not inlined, so that this function needs no stack.
+ */
+enum vmx_run_result vmx_handle_exit(struct vcpu *v)
+{
+	uint32_t reason = (uint32_t)vmread(VMCS_EXIT_REASON);
+
+	if (reason == VMX_CPUID) {
+		v->exits[EXIT_CPUID]++;
+		if (unlikely(!cpuid_answer_plain(v)))
+			return on_cpuid(v);
+		skip_insn(vmread(VMCS_EXIT_INSN_LEN));
+		return go_on(v);
+	}
+	v->st_valid = 0;
+	if (reason == VMX_WRMSR)
+		return on_wrmsr(v);
+	if (reason == VMX_IO)
+		return on_io(v);
+	if (reason == VMX_VMCALL)
+		return on_vmcall(v);
+	if (reason == VMX_RDMSR)
+		return on_rdmsr(v);
+	return RUN_EXIT;
+}
+
+static enum hv_reason neutral(uint32_t reason)
+{
 	switch (reason) {
 	case VMX_CPUID:
-		*act = exit_cpuid(v);
 		return EXIT_CPUID;
-	case VMX_WRMSR:
-		*act = exit_wrmsr(v);
-		return EXIT_MSR;
 	case VMX_RDMSR:
-		*act = exit_rdmsr(v);
+	case VMX_WRMSR:
 		return EXIT_MSR;
 	case VMX_IO:
-		qual = vmread(VMCS_EXIT_QUALIFICATION);
-		if (qual & BIT(4))
-			return EXIT_NONE;
-		*act = fast_io(v, qual);
 		return EXIT_PIO;
-	case VMX_VMCALL:
-		*act = exit_hypercall(v);
-		return EXIT_HYPERCALL;
 	default:
-		return EXIT_NONE;
+		return EXIT_HYPERCALL;
 	}
 }
 
-static int entry_failed(struct vcpu *v, struct hv_exit *x)
+/* A handler of its own, so that the other one does not have to ask. */
+enum vmx_run_result vmx_handle_exit_timed(struct vcpu *v)
+{
+	uint64_t began = rdtsc();
+	enum vmx_run_result result = vmx_handle_exit(v);
+
+	if (result != RUN_EXIT)
+		exit_took(v, neutral((uint32_t)vmread(VMCS_EXIT_REASON)), began);
+	return result;
+}
+
+static void choose_handler(struct vcpu *v)
+{
+	struct vmx_vcpu *vv = vmx_of(v);
+	bool timed = READ_ONCE(v->vm->timed);
+
+	if (likely(timed == vv->timed))
+		return;
+	vv->timed = timed;
+	vmwrite(VMCS_HOST_RIP, (uint64_t)(uintptr_t)(timed ? vmx_exit_timed : vmx_exit));
+}
+
+static int entry_failed(struct hv_exit *x)
 {
 	x->reason = EXIT_ENTRY_FAILED;
-	(void)v;
 	return -EIO;
 }
 
 int vmx_run(struct vcpu *v, struct hv_exit *x)
 {
 	struct vmx_vcpu *vv = vmx_of(v);
+	enum vmx_run_result result;
+	uint32_t reason;
 
 	x->reason = EXIT_NONE;
 	x->insn_len = 0;
 	x->vectoring.valid = false;
 	vmx_flush_stale(v);
-	for (unsigned int i = 0; i < FAST_EXITS_MAX; i++) {
-		enum hv_reason fast;
-		uint32_t reason;
-		uint64_t began;
-		enum act act;
-
-		if (READ_ONCE(v->requests)) {
-			vmx_take_back(&x->vectoring);
-			return 0;
-		}
-		if (vmx_enter(v, vv, vv->launched) != VM_SUCCEED)
-			return entry_failed(v, x);
-		v->st_valid = 0;
+	choose_handler(v);
+	if (READ_ONCE(v->requests)) {
+		vmx_take_back(&x->vectoring);
+		return 0;
+	}
+	result = vmx_enter(v, vv, vv->launched);
+	if (result >= RUN_FAIL_VALID)
+		return entry_failed(x);
+	if (result == RUN_EXIT) {
 		reason = (uint32_t)vmread(VMCS_EXIT_REASON);
 		if (reason & VMX_REASON_ENTRY_FAILED) {
 			/* The machine check has not been delivered anywhere yet (27.9). */
 			if ((reason & VMX_REASON_BASIC) == VMX_ENTRY_MACHINE_CHECK)
 				vmx_run_mc_handler();
-			return entry_failed(v, x);
+			return entry_failed(x);
 		}
-		vv->launched = true;
-		began = exit_began(v);
-		fast = fast_exit(v, reason, &act);
-		if (fast == EXIT_NONE) {
-			vmx_decode_exit(v, reason, x);
-			return 0;
-		}
-		v->exits[fast]++;
-		exit_took(v, fast, began);
-		if (act == ACT_STAY)
-			continue;
-		vmx_skip_insn(v, (unsigned int)vmread(VMCS_EXIT_INSN_LEN));
-		if (act == ACT_OUT)
-			return 0;
+		vmx_decode_exit(v, reason, x);
+	} else {
+		v->st_valid = 0;
 	}
+	vv->launched = true;
 	return 0;
 }

@@ -250,3 +250,9 @@ void vmx_set_state(struct vcpu *v, uint32_t wanted)
 			groups[i].set(v);
 	v->st_valid |= wanted;
 }
+
+uint8_t vmx_cpl(struct vcpu *v)
+{
+	(void)v;
+	return SEG_ATTR_DPL(vmread(VMCS_GUEST_SS_ATTR));
+}

@@ -210,7 +210,9 @@ int vmx_vcpu_reset(struct vcpu *v)
 	write_control_fields(v);
 	write_host_fields(v);
 	vv->host_rsp = 0;
+	vv->timed = false;
 	vv->timer_parked = true;
+	v->fast_exits = VMX_FAST_EXITS_MAX;
 	vmx_set_state(v, ST_ALL);
 	vmx_flush_linear(v);
 	return 0;

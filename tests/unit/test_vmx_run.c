@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "arch/x86/desc.h"
+#include "core/cpuid.h"
 #include "core/exits.h"
 #include "core/lapic.h"
 #include "core/lifecycle.h"
@@ -18,6 +19,7 @@ static struct hv_exit x;
 /* ---- core/, as far as vmx/ calls it ---- */
 
 static unsigned int cpuids;
+static struct cpuid_plain no_plain_leaves;
 
 enum act exit_cpuid(struct vcpu *c)
 {
@@ -105,6 +107,7 @@ static void start(bool and_cr3)
 	v = vm->vcpu[0];
 	w = vm->vcpu[1];
 	vm->npt.root = 0x7000;
+	vm->cpuid = &no_plain_leaves;
 	assert_int_equal(vmx_vm_init(vm), 0);
 	for (unsigned int i = 0; i < 2; i++) {
 		free(vm->vcpu[i]->apic_page);

@@ -50,6 +50,7 @@ struct vm *fake_vm_new(unsigned int vcpus)
 		vm->vcpu[i] = calloc(1, sizeof(struct vcpu));
 		vm->vcpu[i]->id = i;
 		vm->vcpu[i]->vm = vm;
+		vm->vcpu[i]->armed = ~0ull;
 		vm->vcpu[i]->apic_page = aligned_alloc(PAGE_SIZE, PAGE_SIZE);
 		memset(vm->vcpu[i]->apic_page, 0xa5, PAGE_SIZE);
 	}
@@ -72,6 +73,12 @@ uint32_t fake_requests(struct vcpu *v)
 
 /* Tests that link core/event.c, core/lifecycle.c or core/cpuid.c have the real ones. */
 #define UNLESS_LINKED __attribute__((weak))
+
+UNLESS_LINKED void sched_rearm(struct vcpu *v, uint64_t at)
+{
+	v->armed = at;
+	fake.rearms++;
+}
 
 UNLESS_LINKED void vcpu_request(struct vcpu *v, uint32_t req)
 {

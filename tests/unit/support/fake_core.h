@@ -22,7 +22,7 @@ struct fake {
 	bool offers_vid; /* apic_mode() turns v->vid on unless the mode is APIC_OFF */
 
 	/* Noted. */
-	unsigned int apic_mode_calls, irq_syncs, eoi_exits_calls;
+	unsigned int apic_mode_calls, irq_syncs, eoi_exits_calls, rearms;
 	uint64_t eoi_exits[4];
 	enum vm_end end;
 	char end_why[32];

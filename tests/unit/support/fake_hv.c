@@ -114,6 +114,13 @@ static void get_state(struct vcpu *v, uint32_t groups)
 	v->st_valid |= groups;
 }
 
+static uint8_t cpl(struct vcpu *v)
+{
+	struct fake_vcpu *h = loaded(v, "cpl of a vCPU that is not loaded");
+
+	return SEG_ATTR_DPL(h->hw.seg[SEG_SS].attr);
+}
+
 static void flush_linear(struct fake_vcpu *h)
 {
 	memset(h->linear, 0, sizeof(h->linear));
@@ -640,6 +647,7 @@ const struct hv_ops fake_hv_ops = {
 	.run = run,
 	.get_state = get_state,
 	.set_state = set_state,
+	.cpl = cpl,
 	.skip_insn = skip_insn,
 	.insn_bytes = insn_bytes,
 	.msr_trap = msr_trap,

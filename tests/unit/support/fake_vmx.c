@@ -112,11 +112,10 @@ void fake_wrmsr(uint32_t index, uint64_t value)
 	fake_set_msr(index, value);
 }
 
-enum vm_result vmx_enter(struct vcpu *v, struct vmx_vcpu *vv, bool launched)
+static void enter_once(struct vcpu *v, bool launched)
 {
 	struct fake_vmcs *c = current[machine.here];
 
-	(void)vv;
 	require(c && c->launched == launched, "VMLAUNCH and VMRESUME mixed up");
 	vmx.launches += !launched;
 	vmx.resumes += launched;
@@ -125,9 +124,25 @@ enum vm_result vmx_enter(struct vcpu *v, struct vmx_vcpu *vv, bool launched)
 	/* An exit leaves no event behind (25.8.3): the valid bit is cleared. */
 	vmwrite(VMCS_ENTRY_INTR_INFO, vmx.entered & ~INTR_INFO_VALID);
 	vmx.guest(v);
-	return VM_SUCCEED;
+}
+
+enum vmx_run_result vmx_enter(struct vcpu *v, struct vmx_vcpu *vv, bool launched)
+{
+	enum vmx_run_result result;
+
+	(void)vv;
+	do {
+		enter_once(v, launched);
+		launched = true;
+		result = vmx_handle_exit(v);
+	} while (result == RUN_AGAIN);
+	return result;
 }
 
 void vmx_exit(void)
+{
+}
+
+void vmx_exit_timed(void)
 {
 }
