@@ -214,6 +214,8 @@ static _Noreturn void run(void)
 	fpu_init();
 	physical_console_init();
 	turn_on(pcpus[0]);
+	if (pcpus[0]->state == CPU_FAILED)
+		panic("%s cannot be turned on here: the reason stands above", hv->name);
 	online = smp_start();
 	if (online < cpu_count)
 		log_warn("%u of %u processors did not start", cpu_count - online, cpu_count);
