@@ -154,7 +154,7 @@ def start_bochs(args, scratch, log):
     screen = b""
     try:
         listener.settimeout(0.2)
-        for _ in range(150):
+        for _ in range(900):  # with more memory than Bochs keeps in RAM it first writes a file
             with contextlib.suppress(BlockingIOError, OSError):
                 screen += os.read(master, 65536)
             with contextlib.suppress(TimeoutError):

@@ -54,7 +54,7 @@ def test_shell(boot, accel, flavour, vcpus):
     shell.wait(60)
     for n in range(vcpus):
         assert f"processor\t: {n}" in shell.run("cat /proc/cpuinfo")
-    warnings = shell.run("dmesg | grep -E 'WARNING|BUG|Oops|NMI watchdog|rcu.*stall|unchecked MSR' || echo none")
+    warnings = shell.run("dmesg | grep -E 'WARNING: CPU|BUG:|Oops|LOCKUP|soft lockup|rcu.*stall|unchecked MSR' || echo none")
     assert "none" in warnings.split("\n"), warnings
     power_off(m)
 
