@@ -299,6 +299,17 @@ static void reset_regs(struct vcpu *v)
 	vapic_timer_reset(v);
 }
 
+/*
+ * As a PC's firmware leaves the boot processor (MultiProcessor Specification 3.6.2.2): the 8259
+ * pair reaches it through LINT0, for programs that know no APIC.
+ */
+static void virtual_wire(struct vcpu *v)
+{
+	vapic_put(v, APIC_SVR, SVR_ENABLE | 0xff);
+	vapic_put(v, APIC_LVT_LINT0, LVT_DELIVERY_MODE(APIC_EXTINT));
+	vapic_put(v, APIC_LVT_LINT1, LVT_DELIVERY_MODE(APIC_NMI));
+}
+
 /* The mode is new, or the base: the back end sets its intercepts by v->apic_base and the mode. */
 static void enter_mode(struct vcpu *v)
 {
@@ -313,6 +324,8 @@ void lapic_reset(struct vcpu *v, bool init)
 		v->apic_mode = APIC_XAPIC;
 	}
 	reset_regs(v);
+	if (!init && v->id == 0 && v->vm->extint.acknowledge)
+		virtual_wire(v);
 	enter_mode(v);
 }
 

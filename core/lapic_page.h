@@ -14,9 +14,10 @@
 #define SVR_ENABLE	     0x100u
 #define SVR_NO_EOI_BROADCAST 0x1000u
 
-#define LVT_MASKED	    0x10000u
-#define LVT_DELIVERY(lvt)   (((lvt) >> 8) & 7)
-#define LVT_TIMER_MODE(lvt) (((lvt) >> 17) & 3)
+#define LVT_MASKED		0x10000u
+#define LVT_DELIVERY(lvt)	(((lvt) >> 8) & 7)
+#define LVT_DELIVERY_MODE(mode) ((uint32_t)(mode) << 8)
+#define LVT_TIMER_MODE(lvt)	(((lvt) >> 17) & 3)
 enum { TIMER_ONE_SHOT, TIMER_PERIODIC, TIMER_TSC_DEADLINE };
 
 #define ICR_LOGICAL	   0x800u

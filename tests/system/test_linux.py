@@ -141,3 +141,42 @@ def test_two_machines(boot, accel):
         assert f"\n{name}| socle-guest: up 1 cpus\n" in text
         assert f"\nsocle: vm {name}: shut down\n" in text
     assert "socle: all guests ended" in text
+
+
+# What the kernel is told not to use, and the interrupt controller and pin that its timer then has.
+LEGACY = {"ioapic": ("lapic=notscdeadline nolapic_timer", r"IO-APIC +2-edge"),
+          "virtual_wire": ("noapic lapic=notscdeadline nolapic_timer", "XT-PIC"),
+          "no_apic": ("nolapic", "XT-PIC")}
+
+
+@pytest.mark.long
+@pytest.mark.weight(3)
+@pytest.mark.parametrize("name", LEGACY)
+def test_legacy_timer(boot, accel, name):
+    """platform = pc: the 8254 ticks through the I/O APIC, and through the 8259 pair."""
+    options, controller = LEGACY[name]
+    m = boot(linux_vm(platform="pc", cmdline=f"console=ttyS0 quiet {options} "
+                      'socle.run="sleep 2; cat /proc/interrupts; poweroff"'), linux_files(), accel, timeout=LIMIT)
+    m.finish()
+    text = m.text()
+    ticks = re.search(rf"^ *0: +(\d+) +{controller} +timer", text, re.MULTILINE)
+    assert ticks and int(ticks.group(1)) > 200
+    assert re.search(r"^LOC: +0 ", text, re.MULTILINE)
+    assert "socle: vm linux: shut down" in m.lines()
+
+
+@pytest.mark.long
+@pytest.mark.weight(3)
+@pytest.mark.parametrize("vcpus", [1, 2])
+def test_pc(boot, accel, vcpus):
+    """platform = pc with Debian's generic kernel: the clock's alarm comes, and the ports are those of a PC."""
+    m = boot(linux_vm(platform="pc", vcpus=vcpus, cmdline="console=ttyS0 quiet "
+                      'socle.run="echo +2 > /sys/class/rtc/rtc0/wakealarm; sleep 4; cat /proc/interrupts; '
+                      'cat /proc/ioports; poweroff"'), linux_files("generic"), accel, timeout=LIMIT)
+    m.finish()
+    text = m.text()
+    alarm = re.search(r"^ *8:([ 0-9]+)IO-APIC +8-edge +rtc0", text, re.MULTILINE)
+    assert alarm and sum(map(int, alarm.group(1).split())) == 1
+    for port in ("0020-0021 : pic1", "0040-0043 : timer0", "00a0-00a1 : pic2", "0070-0071 : rtc0"):
+        assert port in text
+    assert "socle: vm linux: shut down" in m.lines()

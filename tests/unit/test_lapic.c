@@ -125,6 +125,30 @@ static unsigned int who_got(uint8_t vector)
 
 /* ---- state after reset: 11.4.7.1 ---- */
 
+static uint8_t no_vector(void *dev)
+{
+	(void)dev;
+	return 0;
+}
+
+/* Behind an 8259 pair the boot processor starts in virtual wire mode, as firmware leaves it. */
+static void virtual_wire(void **state)
+{
+	(void)state;
+	vm->extint.acknowledge = no_vector;
+	lapic_reset(vm->vcpu[0], false);
+	lapic_reset(vm->vcpu[1], false);
+	assert_true(lapic_accepts_extint(vm->vcpu[0]));
+	assert_int_equal(rd(vm->vcpu[0], 0xf0), 0x1ff);
+	assert_int_equal(rd(vm->vcpu[0], 0x350), 0x700);
+	assert_int_equal(rd(vm->vcpu[0], 0x360), 0x400);
+	assert_false(lapic_accepts_extint(vm->vcpu[1]));
+	assert_int_equal(rd(vm->vcpu[1], 0x350), 0x10000);
+	/* INIT masks it. */
+	lapic_reset(vm->vcpu[0], true);
+	assert_false(lapic_accepts_extint(vm->vcpu[0]));
+}
+
 static void reset_state(void **state)
 {
 	static const uint32_t lvts[] = {APIC_LVT_TIMER, APIC_LVT_THERMAL, APIC_LVT_PMC,
@@ -799,6 +823,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(reset_state),
+		T(virtual_wire),
 		T(init_keeps_base_and_id),
 		T(highest_vector_first_and_nested),
 		T(tpr_holds_back),
