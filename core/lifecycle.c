@@ -125,7 +125,10 @@ void lifecycle_dump(struct vcpu *v)
 
 static void reset_vcpu(struct vcpu *v)
 {
-	v->tsc_offset = 0 - v->vm->tsc_base;
+	/* The VM's time is that of vCPU 0's core: where another core's TSC is off, its guest's is
+	 * not. */
+	v->tsc_offset =
+		(uint64_t)(v->vm->vcpu[0]->cpu->tsc_offset - v->cpu->tsc_offset) - v->vm->tsc_base;
 	v->exception_intercepts = 0;
 	v->timer_deadline = 0;
 	v->nmi_pending = false;

@@ -52,8 +52,7 @@ struct pcpu {
 	uint64_t stack_top; /* of the core's ordinary stack, 16-byte aligned */
 	uint64_t gdt[GDT_ENTRIES];
 	struct tss64 tss __attribute__((aligned(16)));
-	/* Of this core's TSC to that of the first core, as tsc_check_sync() saw it. */
-	int64_t tsc_offset;
+	int64_t tsc_offset;	 /* of this core's TSC to the first core's; 0 where they agree */
 	uint64_t irq_unexpected; /* interrupts that no handler was registered for */
 };
 

@@ -109,7 +109,9 @@ static bool start_core(struct pcpu *cpu)
 		log_warn("cpu %u: APIC ID %u does not start", cpu->id, cpu->apic_id);
 		return false;
 	}
-	if (!tsc_check_sync(cpu))
+	if (tsc_check_sync(cpu))
+		cpu->tsc_offset = 0; /* what was seen is the way's uncertainty */
+	else
 		log_warn("cpu %u: its TSC is off by %lld ticks", cpu->id,
 			 (long long)cpu->tsc_offset);
 	if (wait_state_left(cpu, CPU_ENTERED, COME_WAIT_US))
