@@ -159,14 +159,27 @@ static void turn_on(struct pcpu *cpu)
 	log_info("cpu %u: %s on", cpu->id, hv->name);
 }
 
+/* Cores that have been through turn_on(), the first one apart. */
+static uint32_t turned_on;
+
 void ap_main(struct pcpu *cpu)
 {
 	turn_on(cpu);
+	__atomic_add_fetch(&turned_on, 1, __ATOMIC_RELEASE);
 	while (!ready)
 		cpu_pause();
 	while (cpu->state != CPU_ONLINE)
 		cpu_hlt();
 	sched_loop(cpu);
+}
+
+/* Of the cores that came: no vCPU may be placed on one whose extension then fails to turn on. */
+static void wait_turned_on(unsigned int online)
+{
+	uint64_t end = tsc_now() + tsc_hz();
+
+	while (__atomic_load_n(&turned_on, __ATOMIC_ACQUIRE) + 1 < online && tsc_now() < end)
+		cpu_pause();
 }
 
 static void init_cpus(const struct handover *h)
@@ -219,6 +232,7 @@ static _Noreturn void run(void)
 	online = smp_start();
 	if (online < cpu_count)
 		log_warn("%u of %u processors did not start", cpu_count - online, cpu_count);
+	wait_turned_on(online);
 	vms_build(h);
 	print_memory();
 	physical_console_use_irq(h);
