@@ -15,6 +15,11 @@ uint64_t clock_tsc_of(uint64_t ticks, uint64_t hz)
 	return mul_div(tsc, hz, tsc_hz()) < ticks ? tsc + 1 : tsc;
 }
 
+uint64_t clock_tsc_after(uint64_t ns)
+{
+	return tsc_now() + tsc_from_ns(ns);
+}
+
 uint64_t clock_wall_ns(const struct vm *vm)
 {
 	return vm->wall_clock_ns + tsc_to_ns(tsc_now());

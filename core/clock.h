@@ -28,6 +28,8 @@ static inline uint64_t mul_div(uint64_t a, uint64_t b, uint64_t c)
 uint64_t clock_ticks(uint64_t hz);
 /* The first host TSC at which clock_ticks(HZ) is TICKS. */
 uint64_t clock_tsc_of(uint64_t ticks, uint64_t hz);
+/* The host TSC in NS nanoseconds from now. */
+uint64_t clock_tsc_after(uint64_t ns);
 /* Time of day of VM in nanoseconds since 1970, UTC. */
 uint64_t clock_wall_ns(const struct vm *vm);
 

@@ -1,6 +1,5 @@
 #include "devices/i8254.h"
 
-#include "arch/x86/tsc.h"
 #include "core/bus.h"
 #include "core/clock.h"
 #include "core/vm.h"
@@ -309,7 +308,7 @@ static void arm(struct i8254 *pit, uint64_t t)
 	uint64_t at = rise == NEVER ? 0 : clock_tsc_of(rise, I8254_HZ);
 
 	if (at && is_periodic(&pit->counter[0]))
-		at = MAX(at, tsc_now() + tsc_from_ns(MIN_PERIOD_NS));
+		at = MAX(at, clock_tsc_after(MIN_PERIOD_NS));
 	dev_timer_set(pit->vm, &pit->timer, at);
 }
 
