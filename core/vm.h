@@ -240,7 +240,7 @@ struct vm {
 	unsigned int sink_count;
 	struct extint extint;
 	struct dev_timer *timers; /* core/devtimer.c */
-	uint64_t timers_at;	  /* the first one's time, in host TSC; 0: none. Any core may read */
+	uint64_t timers_at;	  /* of the first, in host TSC; 0: none. Any core may read */
 
 	struct cpuid_plain *cpuid;	/* core/cpuid.c: the first member of its table */
 	struct console *console;	/* core/console.c; NULL: none */
