@@ -6,6 +6,7 @@
 #include "core/bus.h"
 #include "core/cpuid.h"
 #include "core/gmem.h"
+#include "core/gva.h"
 #include "core/lapic.h"
 #include "core/lifecycle.h"
 #include "emul/emul.h"
@@ -20,16 +21,25 @@
 struct access {
 	struct vcpu *v;
 	struct walk_regs regs;
+	/* The entries that the walk has read; more than GVA_LEVELS are counted only. */
+	const uint64_t *where[GVA_LEVELS];
+	uint64_t entry[GVA_LEVELS];
+	unsigned int entries;
 };
 
 static int table_read(void *ctx, uint64_t gpa, unsigned int size, uint64_t *value)
 {
-	struct vcpu *v = ((struct access *)ctx)->v;
-	const void *p = gmem_ptr(v->vm, gpa, size);
+	struct access *a = ctx;
+	const void *p = gmem_ptr(a->v->vm, gpa, size);
 
 	if (!p)
 		return -EIO;
 	*value = size == 8 ? READ_ONCE(*(const uint64_t *)p) : READ_ONCE(*(const uint32_t *)p);
+	if (a->entries < GVA_LEVELS) {
+		a->where[a->entries] = p;
+		a->entry[a->entries] = *value;
+	}
+	a->entries++;
 	return 0;
 }
 
@@ -80,16 +90,56 @@ uint32_t mmio_table_error(struct vcpu *v, bool write, bool fetch, bool user)
 	       (fetch ? PF_FETCH : 0);
 }
 
+static struct gva_key key_of(const struct walk_regs *r, enum walk_access kind, bool implicit)
+{
+	bool ac = kind != WALK_FETCH && r->rflags & RFLAGS_AC;
+
+	return (struct gva_key){
+		.cr0 = r->cr0,
+		.cr3 = r->cr3,
+		.cr4 = r->cr4,
+		.efer = r->efer,
+		.access = GVA_ACCESS(r->cpl, ac, implicit),
+	};
+}
+
+/* Keeps what the walk has found, where its tables are of the common size: entries of 8 bytes, four
+ * levels. */
+static void keep(const struct access *a, const struct gva_key *key, uint64_t linear,
+		 enum walk_access kind, uint64_t gpa)
+{
+	static const uint64_t none;
+	struct gva_slot *s = &a->v->gva[kind];
+
+	if (!(key->efer & EFER_LMA) || !a->entries || a->entries > GVA_LEVELS)
+		return;
+	s->page = linear >> 12;
+	s->key = *key;
+	for (unsigned int i = 0; i < GVA_LEVELS; i++) {
+		s->where[i] = i < a->entries ? a->where[i] : &none;
+		s->entry[i] = i < a->entries ? a->entry[i] : 0;
+	}
+	s->gpa = ALIGN_DOWN(gpa, PAGE_SIZE);
+	s->host = gmem_ptr(a->v->vm, s->gpa, PAGE_SIZE);
+}
+
 /* Queues the guest's page fault where the walk fails. A table outside RAM reads as all ones:
  * reserved bits. */
 static int translate(struct access *a, uint64_t linear, enum walk_access kind, bool implicit,
 		     uint64_t *gpa)
 {
+	struct gva_key key = key_of(&a->regs, kind, implicit);
+	const struct gva_slot *s = gva_find(a->v, kind, linear, &key);
 	struct walk_result r = {0};
 	struct walk_regs regs = a->regs;
 	int err;
 
+	if (s) {
+		*gpa = s->gpa | (linear & (PAGE_SIZE - 1));
+		return 0;
+	}
 	regs.implicit = implicit;
+	a->entries = 0;
 	err = walk_translate(&regs, &tables, a, linear, kind, &r);
 	if (err == -EIO)
 		r.error = mmio_table_error(a->v, kind == WALK_WRITE, kind == WALK_FETCH,
@@ -99,6 +149,8 @@ static int translate(struct access *a, uint64_t linear, enum walk_access kind, b
 		return -EFAULT;
 	}
 	*gpa = r.gpa;
+	if (!err)
+		keep(a, &key, linear, kind, r.gpa);
 	return err;
 }
 

@@ -452,7 +452,7 @@ static const struct msr_policy {
 /* Where an MSR was found last, by some of its number's bits: any core, and never trusted. */
 static uint8_t found[64];
 
-static __attribute__((noinline)) const struct msr_policy *search(const struct vcpu *v,
+static noinline const struct msr_policy *search(const struct vcpu *v,
 								  uint32_t index)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(policy); i++) {
@@ -470,7 +470,7 @@ static __attribute__((noinline)) const struct msr_policy *search(const struct vc
 	return NULL;
 }
 
-static const struct msr_policy *find(const struct vcpu *v, uint32_t index)
+static always_inline const struct msr_policy *find(const struct vcpu *v, uint32_t index)
 {
 	const struct msr_policy *p = &policy[READ_ONCE(found[index % ARRAY_SIZE(found)])];
 
@@ -480,7 +480,7 @@ static const struct msr_policy *find(const struct vcpu *v, uint32_t index)
 }
 
 /* Kernels probe MSRs by the hundred; each unknown one is worth one line. */
-static void log_once(struct vcpu *v, uint32_t index, const char *what)
+static noinline void log_once(struct vcpu *v, uint32_t index, const char *what)
 {
 	uint32_t hash = index * 0x9e3779b1u >> 24;
 	uint64_t bit = BIT(hash & 63);
@@ -491,31 +491,41 @@ static void log_once(struct vcpu *v, uint32_t index, const char *what)
 		log_debug("vm %s: vcpu %u: %s of MSR %x: #GP", v->vm->name, v->id, what, index);
 }
 
-int msr_read(struct vcpu *v, uint32_t index, uint64_t *value)
+static always_inline int do_read(struct vcpu *v, uint32_t index, uint64_t *value)
 {
 	const struct msr_policy *p = find(v, index);
 
-	if (p && p->read)
+	if (likely(p && p->read))
 		return p->read(v, index, value);
 	log_once(v, index, "read");
 	return -EPERM;
 }
 
-int msr_write(struct vcpu *v, uint32_t index, uint64_t value)
+static always_inline int do_write(struct vcpu *v, uint32_t index, uint64_t value)
 {
 	const struct msr_policy *p = find(v, index);
 
-	if (p && p->write)
+	if (likely(p && p->write))
 		return p->write(v, index, value);
 	log_once(v, index, "write");
 	return -EPERM;
+}
+
+int msr_read(struct vcpu *v, uint32_t index, uint64_t *value)
+{
+	return do_read(v, index, value);
+}
+
+int msr_write(struct vcpu *v, uint32_t index, uint64_t value)
+{
+	return do_write(v, index, value);
 }
 
 enum act exit_rdmsr(struct vcpu *v)
 {
 	uint64_t value;
 
-	if (msr_read(v, (uint32_t)v->gpr[RCX], &value)) {
+	if (do_read(v, (uint32_t)v->gpr[RCX], &value)) {
 		vcpu_gp(v);
 		return ACT_STAY;
 	}
@@ -528,7 +538,7 @@ enum act exit_wrmsr(struct vcpu *v)
 {
 	uint64_t value = v->gpr[RDX] << 32 | (uint32_t)v->gpr[RAX];
 
-	if (msr_write(v, (uint32_t)v->gpr[RCX], value)) {
+	if (do_write(v, (uint32_t)v->gpr[RCX], value)) {
 		vcpu_gp(v);
 		return ACT_STAY;
 	}

@@ -87,6 +87,23 @@ enum vcpu_activity {
 	VCPU_ACTIVE
 };
 
+/* core/gva.h: a walk of the guest's page tables, and what it depended on. */
+#define GVA_LEVELS 4
+
+struct gva_key {
+	uint64_t cr0, cr3, cr4, efer;
+	uint32_t access;
+};
+
+struct gva_slot {
+	uint64_t page;	    /* linear address / 4 KiB */
+	struct gva_key key; /* CR0 is 0 in an empty one, and in no processor (ET) */
+	const uint64_t *where[GVA_LEVELS]; /* the entries, in guest memory */
+	uint64_t entry[GVA_LEVELS];
+	uint64_t gpa;	     /* of the page */
+	const uint8_t *host; /* where that is; NULL: no RAM */
+};
+
 struct vcpu {
 	/* Reached by the back ends' entry stubs: offsets are generated from here. */
 	uint64_t gpr[GPR_COUNT];
@@ -112,6 +129,7 @@ struct vcpu {
 	bool osxsave, ospke; /* the guest's CR4.OSXSAVE and CR4.PKE, for CPUID */
 	void *fpu;	     /* XSAVE area while V is off its core */
 
+	struct gva_slot gva[3]; /* core/gva.h: by enum walk_access */
 	const struct bus_region_slot *pio_last; /* core/bus.c: of the last port access, or NULL */
 
 	/* Local APIC (core/lapic.c). */
@@ -242,7 +260,7 @@ struct vm {
 	struct dev_timer *timers; /* core/devtimer.c */
 	uint64_t timers_at;	  /* of the first, in host TSC; 0: none. Any core may read */
 
-	struct cpuid_plain *cpuid;	/* core/cpuid.c: the first member of its table */
+	struct cpuid_plain *cpuid;	/* core/cpuid.c: its table's first part */
 	struct console *console;	/* core/console.c; NULL: none */
 	uint64_t wall_clock_ns;		/* time of day since 1970 at host TSC 0 */
 	uint64_t tsc_base;		/* host TSC at which the guest's TSC was 0 */

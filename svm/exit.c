@@ -5,6 +5,7 @@
 #include "svm/internal.h"
 
 #include "arch/x86/cpu.h"
+#include "core/cpuid.h"
 #include "core/exits.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -27,54 +28,77 @@ static enum exit_next leave(struct vcpu *v, struct hv_exit *x, enum hv_reason re
 	return LEAVE;
 }
 
-/* The length first: where the instruction cannot be fetched any more it must not be executed. */
-static enum exit_next call(struct vcpu *v, struct hv_exit *x, enum hv_reason reason,
-			   enum act (*handler)(struct vcpu *v))
+/*
+ * The length of the instruction that has exited; OPCODE is what SIZE bytes of it are without
+ * prefixes. 0: it cannot be fetched any more, and a fault is queued.
+ */
+static inline unsigned int insn_len(struct vcpu *v, uint32_t opcode, unsigned int size)
 {
-	uint64_t began = exit_began(v);
-	unsigned int len;
+	const struct vmcb *b = &svm_of(v)->vmcb;
+	uint64_t len = b->nrip - b->rip;
+	const uint8_t *code;
+
+	if (svm_features.next_rip && len - 1 < INSN_MAX)
+		return (unsigned int)len;
+	code = svm_code(v, size);
+	if (likely(code && code[0] == (opcode & 0xff) && code[1] == (opcode >> 8 & 0xff) &&
+		   (size == 2 || code[2] == opcode >> 16)))
+		return size;
+	return exit_insn_len(v);
+}
+
+/* Before the handler: an instruction that cannot be fetched must not be executed. */
+static inline enum exit_next call(struct vcpu *v, enum hv_reason reason, unsigned int len,
+				  enum act (*handler)(struct vcpu *v))
+{
 	enum act act;
 
-	leave(v, x, reason);
-	len = x->insn_len ? x->insn_len : exit_insn_len(v);
-	x->reason = EXIT_NONE;
-	if (!len)
+	if (unlikely(!len))
 		return RESUME;
 	v->exits[reason]++;
 	act = handler(v);
-	if (act != ACT_STAY)
+	if (likely(act != ACT_STAY))
 		svm_skip_insn(v, len);
-	exit_took(v, reason, began);
-	return act == ACT_OUT ? LEAVE : RESUME;
+	return unlikely(act == ACT_OUT) ? LEAVE : RESUME;
 }
 
-static enum exit_next on_cpuid(struct vcpu *v, struct hv_exit *x)
+static noinline enum exit_next on_other_cpuid(struct vcpu *v, unsigned int len)
 {
 	/* EBX is the size of what XCR0 has enabled. */
 	if ((uint32_t)v->gpr[RAX] == CPUID_XSTATE)
 		svm_read_xcr0(v);
-	return call(v, x, EXIT_CPUID, exit_cpuid);
+	return call(v, EXIT_CPUID, len, exit_cpuid);
 }
 
-static enum exit_next on_msr(struct vcpu *v, struct hv_exit *x)
+static noinline enum exit_next on_cpuid(struct vcpu *v)
 {
-	bool write = svm_of(v)->vmcb.exitinfo1 & 1;
+	unsigned int len = insn_len(v, 0xa20f, 2);
 
-	return call(v, x, EXIT_MSR, write ? exit_wrmsr : exit_rdmsr);
+	if (unlikely(!len || !cpuid_answer_plain(v)))
+		return on_other_cpuid(v, len);
+	v->exits[EXIT_CPUID]++;
+	svm_skip_insn(v, len);
+	return RESUME;
 }
 
-static enum exit_next on_vmmcall(struct vcpu *v, struct hv_exit *x)
+static noinline enum exit_next on_msr(struct vcpu *v)
 {
-	return call(v, x, EXIT_HYPERCALL, exit_hypercall);
+	if (svm_of(v)->vmcb.exitinfo1 & 1)
+		return call(v, EXIT_MSR, insn_len(v, 0x300f, 2), exit_wrmsr);
+	return call(v, EXIT_MSR, insn_len(v, 0x320f, 2), exit_rdmsr);
+}
+
+static noinline enum exit_next on_vmmcall(struct vcpu *v)
+{
+	return call(v, EXIT_HYPERCALL, insn_len(v, 0xd9010f, 3), exit_hypercall);
 }
 
 /* EXITINFO2 is the next RIP on every processor (15.10.2). */
-static enum exit_next on_ioio(struct vcpu *v, struct hv_exit *x)
+static noinline enum exit_next on_ioio(struct vcpu *v, struct hv_exit *x)
 {
 	const struct vmcb *b = &svm_of(v)->vmcb;
 	uint64_t info = b->exitinfo1;
 	uint8_t len = (uint8_t)(b->exitinfo2 - b->rip);
-	uint64_t began = exit_began(v);
 	enum act act;
 
 	if (info & IOIO_STR) {
@@ -94,7 +118,6 @@ static enum exit_next on_ioio(struct vcpu *v, struct hv_exit *x)
 	act = exit_pio(v, IOIO_PORT(info), info & IOIO_IN, IOIO_SIZE(info));
 	if (act != ACT_STAY)
 		svm_skip_insn(v, len);
-	exit_took(v, EXIT_PIO, began);
 	return act == ACT_OUT ? LEAVE : RESUME;
 }
 
@@ -342,20 +365,16 @@ static const struct {
 	[VMEXIT_VINTR] = {.handler = on_vintr},
 	[VMEXIT_CR0_SEL_WRITE] = {.handler = on_cr},
 	[VMEXIT_RDPMC] = {.reason = EXIT_RDPMC},
-	[VMEXIT_CPUID] = {.handler = on_cpuid},
 	[VMEXIT_RSM] = {.reason = EXIT_UD},
 	[VMEXIT_IRET] = {.handler = on_iret},
 	[VMEXIT_INVD] = {.reason = EXIT_INVD},
 	[VMEXIT_PAUSE] = {.reason = EXIT_PAUSE},
 	[VMEXIT_HLT] = {.reason = EXIT_HLT},
 	[VMEXIT_INVLPGA] = {.reason = EXIT_UD},
-	[VMEXIT_IOIO] = {.handler = on_ioio},
-	[VMEXIT_MSR] = {.handler = on_msr},
 	[VMEXIT_TASK_SWITCH] = {.handler = on_task_switch},
 	[VMEXIT_FERR_FREEZE] = {.handler = on_ferr_freeze},
 	[VMEXIT_SHUTDOWN] = {.reason = EXIT_TRIPLE},
 	[VMEXIT_VMRUN] = {.reason = EXIT_UD},
-	[VMEXIT_VMMCALL] = {.handler = on_vmmcall},
 	[VMEXIT_VMLOAD] = {.reason = EXIT_UD},
 	[VMEXIT_VMSAVE] = {.reason = EXIT_UD},
 	[VMEXIT_STGI] = {.reason = EXIT_UD},
@@ -392,6 +411,15 @@ enum exit_next svm_handle_exit(struct vcpu *v, struct hv_exit *x)
 {
 	uint64_t code = svm_of(v)->vmcb.exitcode;
 
+	/* The most frequent ones by comparison: an indirect branch costs more than all of these. */
+	if (code == VMEXIT_MSR)
+		return on_msr(v);
+	if (code == VMEXIT_CPUID)
+		return on_cpuid(v);
+	if (code == VMEXIT_IOIO)
+		return on_ioio(v, x);
+	if (code == VMEXIT_VMMCALL)
+		return on_vmmcall(v);
 	if (code == VMEXIT_INVALID) {
 		x->reason = EXIT_ENTRY_FAILED;
 		return LEAVE_FAILED;

@@ -97,6 +97,13 @@ void svm_cpu_off(struct pcpu *cpu);
  * Before an entry on the core that S is loaded on: an ASID of its own, without stale translations.
  */
 void svm_prepare_asid(struct svm_vcpu *s, const struct svm_vm *m);
+/* The same for a further entry, with no other vCPU in between: mostly nothing. */
+static inline void svm_check_asid(struct svm_vcpu *s, const struct svm_vm *m)
+{
+	if (unlikely(s->flush || s->vmcb.tlb_control ||
+		     s->npt_generation != __atomic_load_n(&m->npt_generation, __ATOMIC_ACQUIRE)))
+		svm_prepare_asid(s, m);
+}
 /* Drops one translation of the guest's (INVLPGA). Loaded. */
 void svm_invlpga(const struct svm_vcpu *s, uint64_t gva);
 
@@ -132,6 +139,8 @@ void svm_get_state(struct vcpu *v, uint32_t groups);
 void svm_set_state(struct vcpu *v, uint32_t groups);
 uint8_t svm_cpl(struct vcpu *v);
 void svm_skip_insn(struct vcpu *v, unsigned int len);
+/* SIZE bytes of code at RIP where they have been fetched lately, or NULL (core/gva.h). */
+const uint8_t *svm_code(const struct vcpu *v, unsigned int size);
 
 /* event.c */
 bool svm_can_inject(struct vcpu *v, uint8_t type);

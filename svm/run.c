@@ -15,7 +15,6 @@ static void before_entry(struct vcpu *v, struct svm_vcpu *s)
 {
 	struct vmcb *b = &s->vmcb;
 
-	svm_prepare_asid(s, v->vm->hv);
 	vmcb_set_int_ctl_bits(b, INT_CTL_TPR, *tpr_of(v) >> 4 & 0xf);
 	b->rax = v->gpr[RAX];
 }
@@ -43,7 +42,6 @@ static void after_exit(struct vcpu *v, struct svm_vcpu *s)
  */
 static int out_before_entry(struct svm_vcpu *s, struct hv_exit *x)
 {
-	x->reason = EXIT_NONE;
 	svm_read_vectoring(s, s->vmcb.eventinj, &x->vectoring);
 	s->vmcb.eventinj = 0;
 	return 0;
@@ -64,22 +62,60 @@ void svm_read_xcr0(struct vcpu *v)
 		v->xcr0 = xgetbv(0) & cpuid_xcr0_mask(v->vm);
 }
 
+/* The exits that are answered here; EXIT_NONE: core/ does it. */
+static enum hv_reason answered_here(uint64_t code)
+{
+	switch (code) {
+	case VMEXIT_CPUID:
+		return EXIT_CPUID;
+	case VMEXIT_MSR:
+		return EXIT_MSR;
+	case VMEXIT_IOIO:
+		return EXIT_PIO;
+	case VMEXIT_VMMCALL:
+		return EXIT_HYPERCALL;
+	default:
+		return EXIT_NONE;
+	}
+}
+
+static noinline enum exit_next handle_timed(struct vcpu *v, struct hv_exit *x)
+{
+	uint64_t began = exit_began(v);
+	enum exit_next next = svm_handle_exit(v, x);
+	enum hv_reason reason = answered_here(svm_of(v)->vmcb.exitcode);
+
+	if (reason != EXIT_NONE && x->reason == EXIT_NONE)
+		exit_took(v, reason, began);
+	return next;
+}
+
 int svm_run(struct vcpu *v, struct hv_exit *x)
 {
 	struct svm_vcpu *s = svm_of(v);
+	bool timed = READ_ONCE(v->vm->timed);
+	const struct svm_vm *m = v->vm->hv;
 	enum exit_next next;
 
-	do {
-		x->insn_len = 0;
-		if (READ_ONCE(v->requests))
-			return out_before_entry(s, x);
+	x->reason = EXIT_NONE;
+	x->insn_len = 0;
+	x->vectoring = (struct hv_event){0};
+	if (READ_ONCE(v->requests))
+		return out_before_entry(s, x);
+	svm_prepare_asid(s, m);
+	for (;;) {
 		before_entry(v, s);
 		svm_enter(v, phys_of(&s->vmcb), phys_of(&s->cpu->host));
 		after_exit(v, s);
-		svm_read_vectoring(s, s->vmcb.exitintinfo, &x->vectoring);
-		x->reason = EXIT_NONE;
-		next = svm_handle_exit(v, x);
-	} while (next == RESUME && !x->vectoring.valid && !nmi_window_open(v, s));
+		if (unlikely(s->vmcb.exitintinfo & EVENTINJ_V || s->soft_len))
+			svm_read_vectoring(s, s->vmcb.exitintinfo, &x->vectoring);
+		next = likely(!timed) ? svm_handle_exit(v, x) : handle_timed(v, x);
+		if (unlikely(next != RESUME || x->vectoring.valid || nmi_window_open(v, s)))
+			break;
+		if (unlikely(READ_ONCE(v->requests)))
+			break;
+		svm_check_asid(s, m);
+	}
 	svm_read_xcr0(v);
 	return next == LEAVE_FAILED ? -EIO : 0;
 }

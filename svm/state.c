@@ -3,6 +3,7 @@
 
 #include "arch/x86/cpu.h"
 #include "arch/x86/msr.h"
+#include "core/gva.h"
 #include "lib/assert.h"
 
 #define CR0_CACHE (CR0_CD | CR0_NW)
@@ -272,23 +273,45 @@ static bool in_64bit_code(const struct vmcb *b)
 	return b->efer & EFER_LMA && b->cs.attrib & SEG_ATTR_L >> 4;
 }
 
+const uint8_t *svm_code(const struct vcpu *v, unsigned int size)
+{
+	const struct svm_vcpu *s = svm_of(v);
+	const struct vmcb *b = &s->vmcb;
+	const struct gva_key key = {
+		.cr0 = b->cr0 | s->cr0_cache,
+		.cr3 = b->cr3,
+		.cr4 = s->cr4,
+		.efer = b->efer & ~EFER_SVME,
+		.access = GVA_ACCESS(b->cpl & 3, false, false),
+	};
+
+	return gva_code(v, in_64bit_code(b) ? b->rip : (uint32_t)(b->cs.base + b->rip), size, &key);
+}
+
+static noinline void single_step_trap(struct vcpu *v, struct vmcb *b)
+{
+	vmcb_set_dr6(b, b->dr6 | DR6_BS);
+	v->st_valid &= ~(uint32_t)ST_DRS;
+	vcpu_exception(v, EXC_DB, false, 0);
+}
+
 void svm_skip_insn(struct vcpu *v, unsigned int len)
 {
 	struct svm_vcpu *s = svm_of(v);
 	struct vmcb *b = &s->vmcb;
 
 	assert(len > 0 && len <= 15);
-	svm_cancel_step(s);
+	if (unlikely(s->stepping))
+		svm_cancel_step(s);
 	b->rip += len;
-	if (!in_64bit_code(b))
+	if (unlikely(!in_64bit_code(b)))
 		b->rip = (uint32_t)b->rip;
-	b->rflags &= ~RFLAGS_RF;
 	b->int_state &= ~INT_STATE_SHADOW;
 	v->st_valid &= ~(uint32_t)(ST_RIP | ST_INTR);
-	if (!(b->rflags & RFLAGS_TF))
-		return;
-	/* A single-step trap, as the processor makes it after the instruction (13.1.4). */
-	vmcb_set_dr6(b, b->dr6 | DR6_BS);
-	v->st_valid &= ~(uint32_t)ST_DRS;
-	vcpu_exception(v, EXC_DB, false, 0);
+	/* As the processor makes it after the instruction (13.1.4). */
+	if (unlikely(b->rflags & (RFLAGS_TF | RFLAGS_RF))) {
+		b->rflags &= ~RFLAGS_RF;
+		if (b->rflags & RFLAGS_TF)
+			single_step_trap(v, b);
+	}
 }

@@ -9,7 +9,7 @@
 #include "vmx/internal.h"
 
 /* The one place where RIP advances. */
-static inline __attribute__((always_inline)) void skip_insn(uint64_t len)
+static always_inline void skip_insn(uint64_t len)
 {
 	uint64_t rip = vmread(VMCS_GUEST_RIP) + len;
 	uint32_t intr = (uint32_t)vmread(VMCS_GUEST_INTERRUPTIBILITY);
@@ -47,7 +47,7 @@ static inline enum vmx_run_result go_on(struct vcpu *v)
 	return RUN_AGAIN;
 }
 
-static enum vmx_run_result finish(struct vcpu *v, enum act act)
+static always_inline enum vmx_run_result finish(struct vcpu *v, enum act act)
 {
 	if (likely(act != ACT_STAY))
 		skip_insn(vmread(VMCS_EXIT_INSN_LEN));
@@ -56,25 +56,25 @@ static enum vmx_run_result finish(struct vcpu *v, enum act act)
 	return go_on(v);
 }
 
-static __attribute__((noinline)) enum vmx_run_result on_cpuid(struct vcpu *v)
+static noinline enum vmx_run_result on_cpuid(struct vcpu *v)
 {
 	return finish(v, exit_cpuid(v));
 }
 
-static __attribute__((noinline)) enum vmx_run_result on_rdmsr(struct vcpu *v)
+static noinline enum vmx_run_result on_rdmsr(struct vcpu *v)
 {
 	v->exits[EXIT_MSR]++;
 	return finish(v, exit_rdmsr(v));
 }
 
-static __attribute__((noinline)) enum vmx_run_result on_wrmsr(struct vcpu *v)
+static noinline enum vmx_run_result on_wrmsr(struct vcpu *v)
 {
 	v->exits[EXIT_MSR]++;
 	return finish(v, exit_wrmsr(v));
 }
 
 /* I/O exit qualification: table 28-5. */
-static __attribute__((noinline)) enum vmx_run_result on_io(struct vcpu *v)
+static noinline enum vmx_run_result on_io(struct vcpu *v)
 {
 	uint64_t qual = vmread(VMCS_EXIT_QUALIFICATION);
 
@@ -85,7 +85,7 @@ static __attribute__((noinline)) enum vmx_run_result on_io(struct vcpu *v)
 				  (uint8_t)((qual & 7) + 1)));
 }
 
-static __attribute__((noinline)) enum vmx_run_result on_vmcall(struct vcpu *v)
+static noinline enum vmx_run_result on_vmcall(struct vcpu *v)
 {
 	v->exits[EXIT_HYPERCALL]++;
 	return finish(v, exit_hypercall(v));

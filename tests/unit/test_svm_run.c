@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "arch/x86/percpu.h"
+#include "core/cpuid.h"
 #include "core/exits.h"
 #include "core/lapic.h"
 #include "lib/assert.h"
@@ -145,6 +146,7 @@ typedef void step(struct vmcb *b);
 
 static step *script[8];
 static unsigned int entries;
+static struct cpuid_plain no_plain_leaves;
 static struct vm vm;
 static struct svm_vm svm_vm;
 static struct vcpu vcpu;
@@ -198,7 +200,7 @@ static int set_up(void **state)
 	core.queued = 0xff;
 	kicks = invlpgas = 0;
 	memset(&vcpu, 0, sizeof(vcpu));
-	vm = (struct vm){.hv = &svm_vm, .name = "test"};
+	vm = (struct vm){.hv = &svm_vm, .name = "test", .cpuid = &no_plain_leaves};
 	vcpu.vm = &vm;
 	assert_int_equal(svm_vcpu_init(&vcpu), 0);
 	svm()->cpu = (struct svm_cpu *)&pcpu;
