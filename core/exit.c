@@ -433,3 +433,48 @@ void exit_dispatch(struct vcpu *v, struct hv_exit *x)
 	handle(v, x);
 	exit_took(v, x->reason, began);
 }
+
+static const char *const reasons[EXIT_COUNT] = {
+	[EXIT_NONE] = "request",
+	[EXIT_HOST_IRQ] = "interrupt of the machine",
+	[EXIT_NMI] = "NMI",
+	[EXIT_EXCEPTION] = "exception",
+	[EXIT_MACHINE_CHECK] = "machine check",
+	[EXIT_TRIPLE] = "triple fault",
+	[EXIT_INIT] = "INIT",
+	[EXIT_SIPI] = "SIPI",
+	[EXIT_INTR_WINDOW] = "interrupt window",
+	[EXIT_NMI_WINDOW] = "NMI window",
+	[EXIT_DEADLINE] = "preemption timer",
+	[EXIT_CPUID] = "CPUID",
+	[EXIT_HLT] = "HLT",
+	[EXIT_PAUSE] = "PAUSE",
+	[EXIT_MONITOR] = "MONITOR",
+	[EXIT_MWAIT] = "MWAIT",
+	[EXIT_HYPERCALL] = "hypercall",
+	[EXIT_PIO] = "port I/O",
+	[EXIT_CR] = "control register",
+	[EXIT_DR] = "debug register",
+	[EXIT_MSR] = "RDMSR, WRMSR",
+	[EXIT_XSETBV] = "XSETBV",
+	[EXIT_INVD] = "INVD",
+	[EXIT_WBINVD] = "WBINVD",
+	[EXIT_RDPMC] = "RDPMC",
+	[EXIT_INVLPG] = "INVLPG",
+	[EXIT_TASK_SWITCH] = "task switch",
+	[EXIT_NPF] = "nested page fault",
+	[EXIT_NPT_MISCONFIG] = "nested tables",
+	[EXIT_APIC] = "local APIC",
+	[EXIT_EOI] = "EOI",
+	[EXIT_TPR] = "TPR threshold",
+	[EXIT_NOTIFY] = "notify",
+	[EXIT_UD] = "undefined instruction",
+	[EXIT_ENTRY_FAILED] = "failed entry",
+	[EXIT_UNKNOWN] = "unknown",
+};
+
+const char *exit_name(enum hv_reason reason)
+{
+	assert(reason < EXIT_COUNT);
+	return reasons[reason];
+}

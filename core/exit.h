@@ -7,5 +7,7 @@
 
 /* Handles X on V, loaded on this core, and advances RIP where the instruction is done. */
 void exit_dispatch(struct vcpu *v, struct hv_exit *x);
+/* What REASON is called where people read it. */
+const char *exit_name(enum hv_reason reason);
 
 #endif

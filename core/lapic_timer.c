@@ -11,9 +11,9 @@
 #define MIN_PERIOD_NS 20000
 
 /*
- * The run loop sets its own clock by timer_deadline before an entry. In an exit that leads back into
- * the guest at once it is set here, but only to an earlier time: when the old one comes, the run
- * loop sees the new one.
+ * The run loop sets its own clock by timer_deadline before an entry. In an exit that leads back
+ * into the guest at once it is set here, but only to an earlier time: when the old one comes, the
+ * run loop sees the new one.
  */
 static void arm(struct vcpu *v, uint64_t host_tsc)
 {

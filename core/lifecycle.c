@@ -6,6 +6,7 @@
 #include "arch/x86/tsc.h"
 #include "core/cr.h"
 #include "core/cpuid.h"
+#include "core/exit.h"
 #include "core/gmem.h"
 #include "core/lapic.h"
 #include "core/sched.h"
@@ -258,6 +259,18 @@ static void restart_after_crash(struct vm *vm)
 	vm_start(vm);
 }
 
+static void log_exits(const struct vm *vm)
+{
+	for (unsigned int reason = 0; reason < EXIT_COUNT; reason++) {
+		unsigned long long count = 0;
+
+		for (unsigned int i = 0; i < vm->vcpu_count; i++)
+			count += vm->vcpu[i]->exits[reason];
+		if (count)
+			log_debug("vm %s: exits: %s: %llu", vm->name, exit_name(reason), count);
+	}
+}
+
 void lifecycle_parked(struct vcpu *v)
 {
 	struct vm *vm = v->vm;
@@ -265,6 +278,7 @@ void lifecycle_parked(struct vcpu *v)
 	if (__atomic_sub_fetch(&vm->running_vcpus, 1, __ATOMIC_ACQ_REL))
 		return;
 	__atomic_store_n(&vm->state, VM_OFF, __ATOMIC_RELEASE);
+	log_exits(vm);
 	switch (vm->end) {
 	case VM_END_REBOOT:
 		log_info("vm %s: rebooted", vm->name);

@@ -8,6 +8,7 @@
 #include "arch/x86/tsc.h"
 #include "core/clock.h"
 #include "core/console.h"
+#include "core/exit.h"
 #include "core/lifecycle.h"
 #include "core/lineedit.h"
 #include "core/sched.h"
@@ -157,45 +158,6 @@ static void cmd_list(struct vm *vm)
 		list_one(mon.vms[i], now);
 }
 
-static const char *const reasons[EXIT_COUNT] = {
-	[EXIT_NONE] = "request",
-	[EXIT_HOST_IRQ] = "interrupt of the machine",
-	[EXIT_NMI] = "NMI",
-	[EXIT_EXCEPTION] = "exception",
-	[EXIT_MACHINE_CHECK] = "machine check",
-	[EXIT_TRIPLE] = "triple fault",
-	[EXIT_INIT] = "INIT",
-	[EXIT_SIPI] = "SIPI",
-	[EXIT_INTR_WINDOW] = "interrupt window",
-	[EXIT_NMI_WINDOW] = "NMI window",
-	[EXIT_DEADLINE] = "preemption timer",
-	[EXIT_CPUID] = "CPUID",
-	[EXIT_HLT] = "HLT",
-	[EXIT_PAUSE] = "PAUSE",
-	[EXIT_MONITOR] = "MONITOR",
-	[EXIT_MWAIT] = "MWAIT",
-	[EXIT_HYPERCALL] = "hypercall",
-	[EXIT_PIO] = "port I/O",
-	[EXIT_CR] = "control register",
-	[EXIT_DR] = "debug register",
-	[EXIT_MSR] = "RDMSR, WRMSR",
-	[EXIT_XSETBV] = "XSETBV",
-	[EXIT_INVD] = "INVD",
-	[EXIT_WBINVD] = "WBINVD",
-	[EXIT_RDPMC] = "RDPMC",
-	[EXIT_INVLPG] = "INVLPG",
-	[EXIT_TASK_SWITCH] = "task switch",
-	[EXIT_NPF] = "nested page fault",
-	[EXIT_NPT_MISCONFIG] = "nested tables",
-	[EXIT_APIC] = "local APIC",
-	[EXIT_EOI] = "EOI",
-	[EXIT_TPR] = "TPR threshold",
-	[EXIT_NOTIFY] = "notify",
-	[EXIT_UD] = "undefined instruction",
-	[EXIT_ENTRY_FAILED] = "failed entry",
-	[EXIT_UNKNOWN] = "unknown",
-};
-
 static void stats_of(const struct vm *vm, unsigned int reason)
 {
 	uint64_t count = 0, cost = 0, timed = 0;
@@ -208,10 +170,10 @@ static void stats_of(const struct vm *vm, unsigned int reason)
 	if (!count)
 		return;
 	if (timed)
-		say("%-26s %12llu %12llu", reasons[reason], (unsigned long long)count,
+		say("%-26s %12llu %12llu", exit_name(reason), (unsigned long long)count,
 		    (unsigned long long)(tsc_to_ns(cost) / timed));
 	else
-		say("%-26s %12llu %12s", reasons[reason], (unsigned long long)count, "-");
+		say("%-26s %12llu %12s", exit_name(reason), (unsigned long long)count, "-");
 }
 
 static void cmd_stats(struct vm *vm)
