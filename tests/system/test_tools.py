@@ -111,7 +111,7 @@ def test_initrd_is_reproducible(tmp_path):
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize("name", ["sample", "flat"])
+@pytest.mark.parametrize("name", ["sample", "flat", "two"])
 def test_samples_are_right(name):
     path = os.path.join(ROOT, "config", "samples", name + ".cfg")
     run(os.path.join(BUILD, "socle-config"), "check", path, "--cpus", "2", "--memory", "1024")
