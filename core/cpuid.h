@@ -42,7 +42,7 @@ bool cpuid_gib_pages(const struct vm *vm);
 static inline bool cpuid_answer_plain(struct vcpu *v)
 {
 	const struct cpuid_plain *t = v->vm->cpuid;
-	uint64_t leaf = (uint32_t)v->gpr[RAX];
+	uint64_t leaf = READ_ONCE(*(const uint32_t *)&v->gpr[RAX]);
 
 	if (unlikely(leaf > CPUID_BASIC_MAX || !(t->leaves >> leaf & 1)))
 		return false;

@@ -47,7 +47,7 @@ extern struct vmx_controls vmx_controls;
  * The preemption timer stands still while exits are handled in the inner loop; after so many of
  * them core/ sets it anew, so that it is late by some tens of microseconds at most.
  */
-#define VMX_FAST_EXITS_MAX 256
+#define VMX_FAST_EXITS_MAX 512
 
 /* Per VM: vm->hv. */
 struct vmx_vm {
