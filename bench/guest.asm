@@ -293,6 +293,7 @@ two_processors:
 	mov	rbp, [count_ipi]
 %endmacro
 	METRIC	"ipi-halted-and-back", DO_PING
+	jmp	finish
 
 unexpected:
 	mov	rsp, 0x90000
