@@ -56,7 +56,8 @@ struct monitor_text {
 	void (*typed)(int key);
 	uint8_t escape;
 	bool open;
-	bool waits; /* the line is drawn again with the clock: messages may follow each other */
+	bool waits;   /* the line is drawn again with the clock: messages may follow each other */
+	bool in_line; /* in the middle of a line of the ring */
 	uint32_t head, tail;
 	char *ring;
 	/* Of the line being typed: as it should be, and as it is on the wire. */
@@ -207,11 +208,14 @@ static struct console *choose(void)
 
 	if (!con.mon.open && con.open && keep_open())
 		return con.open->head != con.open->tail ? con.open : NULL;
+	/* Nor is a line of the monitor's cut in two. */
+	if (con.mon.in_line && con.mon.head != con.mon.tail)
+		return NULL;
 	if (log_waits() && marks_passed()) {
 		con.in_log = true;
 		return NULL;
 	}
-	if (con.mon.open)
+	if (con.mon.open || con.mon.head != con.mon.tail)
 		return NULL;
 	c = next_ready();
 	/* Nobody else wants the line: its owner keeps it. */
@@ -281,18 +285,17 @@ static bool monitor_byte(uint8_t *byte)
 {
 	struct monitor_text *m = &con.mon;
 
-	if (!m->open)
-		return false;
 	if (m->head != m->tail && m->wire_len) {
 		erase_line();
 	} else if (m->head != m->tail) {
 		*byte = (uint8_t)m->ring[m->tail++ % MONITOR_RING];
-		if (*byte == '\n') {
+		m->in_line = *byte != '\n';
+		if (!m->in_line) {
 			stage("\n", 1);
 			*byte = '\r';
 		}
 		return true;
-	} else if (!m->waits && !line_is_drawn()) {
+	} else if (m->open && !m->waits && !line_is_drawn()) {
 		draw_line();
 	}
 	if (con.staged_at == con.staged_len)

@@ -658,6 +658,22 @@ static void messages_go_before_the_line(void **state)
 	assert_sent("> x");
 }
 
+/* Neither cut its lines in two, nor does closing lose them. */
+static void the_monitors_lines_stay_whole(void **state)
+{
+	(void)state;
+	monitor(1);
+	type("\x1d");
+	port.count = 0;
+	port.room = 3;
+	write_text("0123456\n");
+	log_line("message");
+	put(0, "guest\n");
+	console_monitor_open(false);
+	run_port(4);
+	assert_sent("0123456\r\nmessage\r\nguest\n");
+}
+
 /* 64 KiB and a bit are written while nobody looks: the guest goes on, and the log has the end. */
 static void a_flood_does_not_stop_while_the_monitor_is_open(void **state)
 {
@@ -701,6 +717,7 @@ int main(void)
 		T(an_unfinished_line_ends_where_the_monitor_begins),
 		T(a_line_grows_at_its_end_and_else_is_drawn_anew),
 		T(messages_go_before_the_line),
+		T(the_monitors_lines_stay_whole),
 		T(a_flood_does_not_stop_while_the_monitor_is_open),
 	};
 
