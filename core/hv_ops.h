@@ -194,7 +194,7 @@ struct hv_ops {
 	 * anything is missing.
 	 */
 	int (*check)(struct hv_caps *caps, struct strbuf *missing);
-	/* After check(): adds a line or more to OUT that say what was found and what cpu_on() will write. */
+	/* After check(): adds lines to OUT that say what was found and what cpu_on() will write. */
 	void (*describe)(const struct hv_caps *caps, struct strbuf *out);
 	/* Adds to DIFF a line for each way in which MINE differs from FIRST that matters. Returns 0
 	 * or -EINVAL. */

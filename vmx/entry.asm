@@ -80,7 +80,8 @@ vmx_enter:
 	mov	[rdi + VCPU_R14], r14
 	mov	[rdi + VCPU_R15], r15
 	pop	qword [rdi + VCPU_RDI]
-	; What the guest left in registers must not steer speculation in here; C overwrites RAX first.
+	; What the guest left in registers must not steer speculation in here; C overwrites RAX
+	; first.
 	xor	ecx, ecx
 	xor	edx, edx
 	xor	ebp, ebp

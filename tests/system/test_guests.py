@@ -49,7 +49,9 @@ def test_formats(boot, accel, modules):
                      f"memory {16 * 1024 - 384 - 1} KiB"):
             assert any(line.startswith(f"{name}| {said}: {text}") for line in lines), (name, text)
         assert f"socle: vm {name}: exited 33" in lines
-    assert sum(line.count("long ") for line in lines) == 1000 * len(FORMATS)
+        # A line that takes long may be broken by a neighbour's; none of it is lost.
+        mine = "".join(line[len(name) + 2:] for line in lines if line.startswith(f"{name}| "))
+        assert mine.count("long ") == 1000, name
 
 
 def test_format_can_be_forced(boot, accel):

@@ -327,7 +327,8 @@ static void test_guests_get_no_svm_instruction(void **state)
 	(void)state;
 	assert_int_equal(vmcb()->intercept[WORD_3] & word3, word3);
 	assert_int_equal(vmcb()->intercept[WORD_4] & word4, word4);
-	assert_int_equal(vmcb()->intercept[WORD_EXCEPTION], BIT(1) | BIT(6) | BIT(13) | BIT(17) | BIT(18));
+	assert_int_equal(vmcb()->intercept[WORD_EXCEPTION],
+			 BIT(1) | BIT(6) | BIT(13) | BIT(17) | BIT(18));
 	assert_true(vmcb()->int_ctl & INT_CTL_INTR_MASKING);
 	assert_false(vmcb()->int_ctl & INT_CTL_GIF_ENABLE);
 	assert_int_equal(vmcb()->lbr_virt, 0); /* nor virtual VMLOAD and VMSAVE */
