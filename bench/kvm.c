@@ -106,8 +106,15 @@ static void print_file(const char *what, const char *path)
 static void print_host(void)
 {
 	static const char *const flaws[] = {
-		"itlb_multihit", "l1tf",	"mds",	      "meltdown",   "mmio_stale_data",
-		"retbleed",	 "spec_store_bypass", "spectre_v1", "spectre_v2",
+		"itlb_multihit",
+		"l1tf",
+		"mds",
+		"meltdown",
+		"mmio_stale_data",
+		"retbleed",
+		"spec_store_bypass",
+		"spectre_v1",
+		"spectre_v2",
 	};
 	char path[96];
 
@@ -204,8 +211,7 @@ static void set_cpuid(int kvm, const struct processor *p, unsigned int count)
 
 static void set_entry_state(const struct processor *p)
 {
-	struct kvm_regs regs = {
-		.rip = IMAGE, .rsp = STACK_TOP, .rdi = MEMORY, .rflags = 2};
+	struct kvm_regs regs = {.rip = IMAGE, .rsp = STACK_TOP, .rdi = MEMORY, .rflags = 2};
 	struct kvm_segment code = {
 		.selector = 8, .limit = ~0u, .type = 0xb, .present = 1, .s = 1, .l = 1, .g = 1};
 	struct kvm_segment data = {

@@ -452,8 +452,7 @@ static const struct msr_policy {
 /* Where an MSR was found last, by some of its number's bits: any core, and never trusted. */
 static uint8_t found[64];
 
-static noinline const struct msr_policy *search(const struct vcpu *v,
-								  uint32_t index)
+static noinline const struct msr_policy *search(const struct vcpu *v, uint32_t index)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(policy); i++) {
 		const struct msr_policy *p = &policy[i];

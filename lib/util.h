@@ -26,7 +26,7 @@
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
-#define noinline	__attribute__((noinline))
+#define noinline      __attribute__((noinline))
 #define always_inline inline __attribute__((always_inline))
 
 #define READ_ONCE(x)	 (*(const volatile __typeof__(x) *)&(x))
