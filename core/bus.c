@@ -62,9 +62,10 @@ static const struct bus_region_slot *find(const struct bus_region_slot *table, u
 	return NULL;
 }
 
+/* SIZE is 1 to 8. */
 static uint64_t all_ones(uint8_t size)
 {
-	return size < 8 ? BIT(8 * size) - 1 : ~0ULL;
+	return ~0ULL >> (64 - 8 * size);
 }
 
 /* An access that one region takes whole, or that nothing takes; false when it has to be split. */

@@ -24,12 +24,12 @@ enum act exit_hypercall(struct vcpu *v)
 /* IN EAX clears the upper half, as every 32-bit destination does; smaller ones keep the rest. */
 static void put_in(struct vcpu *v, uint8_t size, uint64_t value)
 {
-	if (size == 1)
-		v->gpr[RAX] = (v->gpr[RAX] & ~0xffull) | (uint8_t)value;
-	else if (size == 2)
-		v->gpr[RAX] = (v->gpr[RAX] & ~0xffffull) | (uint16_t)value;
-	else
+	if (size == 4)
 		v->gpr[RAX] = (uint32_t)value;
+	else if (size == 1)
+		v->gpr[RAX] = (v->gpr[RAX] & ~0xffull) | (uint8_t)value;
+	else
+		v->gpr[RAX] = (v->gpr[RAX] & ~0xffffull) | (uint16_t)value;
 }
 
 enum act exit_pio(struct vcpu *v, uint16_t port, bool in, uint8_t size)

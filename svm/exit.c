@@ -83,8 +83,12 @@ static noinline enum exit_next on_cpuid(struct vcpu *v)
 
 static noinline enum exit_next on_msr(struct vcpu *v)
 {
-	if (svm_of(v)->vmcb.exitinfo1 & 1)
-		return call(v, EXIT_MSR, insn_len(v, 0x300f, 2), exit_wrmsr);
+	if (svm_of(v)->vmcb.exitinfo1 & 1) {
+		enum exit_next next = call(v, EXIT_MSR, insn_len(v, 0x300f, 2), exit_wrmsr);
+
+		svm_sync_tpr(v);
+		return next;
+	}
 	return call(v, EXIT_MSR, insn_len(v, 0x320f, 2), exit_rdmsr);
 }
 

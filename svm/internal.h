@@ -174,6 +174,8 @@ enum exit_next {
 enum exit_next svm_handle_exit(struct vcpu *v, struct hv_exit *x);
 
 /* run.c */
+/* V_TPR from the page. For a further entry as well, where a handler may have changed TPR. */
+void svm_sync_tpr(struct vcpu *v);
 int svm_run(struct vcpu *v, struct hv_exit *x);
 /* Lets v->xcr0 be what the guest has in the register. */
 void svm_read_xcr0(struct vcpu *v);

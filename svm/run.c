@@ -11,12 +11,9 @@ static uint32_t *tpr_of(struct vcpu *v)
 	return (uint32_t *)(v->apic_page + APIC_TPR);
 }
 
-static void before_entry(struct vcpu *v, struct svm_vcpu *s)
+void svm_sync_tpr(struct vcpu *v)
 {
-	struct vmcb *b = &s->vmcb;
-
-	vmcb_set_int_ctl_bits(b, INT_CTL_TPR, *tpr_of(v) >> 4 & 0xf);
-	b->rax = v->gpr[RAX];
+	vmcb_set_int_ctl_bits(&svm_of(v)->vmcb, INT_CTL_TPR, *tpr_of(v) >> 4 & 0xf);
 }
 
 /*
@@ -103,8 +100,9 @@ int svm_run(struct vcpu *v, struct hv_exit *x)
 	if (READ_ONCE(v->requests))
 		return out_before_entry(s, x);
 	svm_prepare_asid(s, m);
+	svm_sync_tpr(v);
 	for (;;) {
-		before_entry(v, s);
+		s->vmcb.rax = v->gpr[RAX];
 		svm_enter(v, phys_of(&s->vmcb), phys_of(&s->cpu->host));
 		after_exit(v, s);
 		if (unlikely(s->vmcb.exitintinfo & EVENTINJ_V || s->soft_len))

@@ -295,14 +295,22 @@ static noinline void single_step_trap(struct vcpu *v, struct vmcb *b)
 	vcpu_exception(v, EXC_DB, false, 0);
 }
 
+static noinline void skip_in_step(struct vcpu *v, unsigned int len)
+{
+	svm_cancel_step(svm_of(v));
+	svm_skip_insn(v, len);
+}
+
 void svm_skip_insn(struct vcpu *v, unsigned int len)
 {
 	struct svm_vcpu *s = svm_of(v);
 	struct vmcb *b = &s->vmcb;
 
 	assert(len > 0 && len <= 15);
-	if (unlikely(s->stepping))
-		svm_cancel_step(s);
+	if (unlikely(s->stepping)) {
+		skip_in_step(v, len);
+		return;
+	}
 	b->rip += len;
 	if (unlikely(!in_64bit_code(b)))
 		b->rip = (uint32_t)b->rip;
