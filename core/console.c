@@ -56,8 +56,7 @@ struct monitor_text {
 	void (*typed)(int key);
 	uint8_t escape;
 	bool open;
-	bool waits;   /* the line is drawn again with the clock: messages may follow each other */
-	bool in_line; /* in the middle of a line of the ring */
+	bool waits; /* the line is drawn again with the clock: messages may follow each other */
 	uint32_t head, tail;
 	char *ring;
 	/* Of the line being typed: as it should be, and as it is on the wire. */
@@ -65,6 +64,7 @@ struct monitor_text {
 	uint8_t len, cursor, wire_len, wire_cursor;
 	uint32_t in_head, in_tail;
 	uint16_t in[MONITOR_INPUT]; /* bytes, or CONSOLE_ESCAPE */
+	uint32_t mark[LOG_LINES];   /* as struct console's */
 };
 
 static struct {
@@ -168,6 +168,8 @@ static bool marks_passed(void)
 {
 	uint32_t slot = con.line_tail % LOG_LINES;
 
+	if ((int32_t)(con.mon.mark[slot] - con.mon.tail) > 0)
+		return false;
 	if (con.mon.open)
 		return true;
 	for (const struct console *c = con.first; c; c = c->next)
@@ -208,9 +210,6 @@ static struct console *choose(void)
 
 	if (!con.mon.open && con.open && keep_open())
 		return con.open->head != con.open->tail ? con.open : NULL;
-	/* Nor is a line of the monitor's cut in two. */
-	if (con.mon.in_line && con.mon.head != con.mon.tail)
-		return NULL;
 	if (log_waits() && marks_passed()) {
 		con.in_log = true;
 		return NULL;
@@ -289,8 +288,7 @@ static bool monitor_byte(uint8_t *byte)
 		erase_line();
 	} else if (m->head != m->tail) {
 		*byte = (uint8_t)m->ring[m->tail++ % MONITOR_RING];
-		m->in_line = *byte != '\n';
-		if (!m->in_line) {
+		if (*byte == '\n') {
 			stage("\n", 1);
 			*byte = '\r';
 		}
@@ -472,6 +470,7 @@ static void make_room(size_t len)
 
 static void set_marks(uint32_t slot)
 {
+	con.mon.mark[slot] = con.mon.head;
 	for (struct console *c = con.first; c; c = c->next)
 		c->mark[slot] = con.count == 1 ? c->head : c->line_end;
 }

@@ -166,7 +166,7 @@ def test_linux_keeps_answering(boot, accel, guest):
 @pytest.mark.weight(2)
 def test_monitor(boot, accel):
     config = flat("spin64", "spin") + flat("flat64", "later", autostart="no") + flat("hltoff64", "halted", cpus="1")
-    m = boot(config, ["spin64.bin", "flat64.bin", "hltoff64.bin"], accel)
+    m = boot(config, ["spin64.bin", "flat64.bin", "hltoff64.bin"], accel, timeout=300)
     m.expect_all("spin64: spinning", "hltoff64: halted")
     monitor = Monitor(m)
     monitor.open()
@@ -220,7 +220,7 @@ def test_monitor(boot, accel):
 
 def test_nothing_starts_by_itself(boot, accel):
     """The monitor is open then. Its key is the configuration's."""
-    m = boot("[socle]\nescape = ^T\n" + flat("flat64", "a", autostart="no"), ["flat64.bin"], accel)
+    m = boot("[socle]\nescape = ^T\n" + flat("flat64", "a", autostart="no"), ["flat64.bin"], accel, timeout=300)
     m.expect("no vm starts by itself")
     m.expect(PROMPT)
     monitor = Monitor(m)
