@@ -12,13 +12,22 @@ BUILD = os.path.join(ROOT, "build")
 LOGS = os.path.join(BUILD, "logs")
 
 # The emulators that every test with the fixture `accel` is run on.
-ACCELS = ["bochs"]
+ACCELS = ["tcg", "bochs"]
+
+# Bochs takes ten times as long as QEMU. Of what is the same code on both, make test boots there what VT-x can make
+# different; these are left to make test-all.
+BOCHS_EXTRA = re.compile(r"test_three_machines|test_linux_keeps_answering\[bochs-(hltoff|triple|flood)"
+                         r"|test_fair_shares\[bochs-weights[01]|test_cap\b|test_restarts_leak|test_crashes_in_a_row"
+                         r"|test_nothing_starts|test_reboot_can_stop|test_triple_fault\[|test_legacy_timer"
+                         r"|test_pc\[bochs-1|test_initrd_does_not_fit")
+# What make test-quick boots there.
+BOCHS_QUICK = re.compile(r"test_kind_flat64|test_config\[bochs-unknown_key")
 
 ANSI = re.compile(r"\x1b(\[[0-9;?=]*[A-Za-z]|[()][0-9A-B]|[=>])")
 
 
 def pytest_configure(config):
-    for mark in ("quick: belongs to make test-quick as well", "long: minutes long",
+    for mark in ("quick: belongs to make test-quick as well", "long: minutes long", "slow: too slow for test-quick",
                  "extra: only in make test-all", "weight(n): expected minutes, to start long tests first"):
         config.addinivalue_line("markers", mark)
 
@@ -28,8 +37,15 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("accel", getattr(metafunc.module, "ACCELS", ACCELS))
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """With two workers the longest tests must not come last."""
+    for item in items:
+        if "[bochs" in item.name and BOCHS_EXTRA.search(item.name):
+            item.add_marker(pytest.mark.extra)
+        if "[bochs" in item.name and not BOCHS_QUICK.search(item.name):
+            item.add_marker(pytest.mark.slow)
+
     def weight(item):
         mark = item.get_closest_marker("weight")
         return mark.args[0] if mark else (3 if item.get_closest_marker("long") else 0)
