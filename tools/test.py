@@ -17,6 +17,7 @@ LOGS = os.path.join(ROOT, "build", "logs")
 PYTHON = "/usr/bin/python3"
 WORKERS = 2  # each emulator keeps a core busy
 UNIT_LIMIT = 300
+SECOND_TRIES = 6
 
 SELECTED = {"test-quick": "quick and not slow", "test": "not extra", "test-all": ""}
 
@@ -94,23 +95,37 @@ def checks():
     return total
 
 
-def boots(selected):
-    report = os.path.join(LOGS, "system.xml")
+def run_boots(name, *arguments):
+    """(Count, names of the tests that failed) of one run of pytest; its report is build/logs/NAME.xml."""
+    report = os.path.join(LOGS, name + ".xml")
     if os.path.exists(report):
         os.remove(report)
-    command = [PYTHON, "-B", "-m", "pytest", "-p", "no:cacheprovider", "tests/system", "-v",
-               "-n", str(WORKERS), f"--junitxml={report}"]
-    code = subprocess.run(command + (["-m", selected] if selected else []), cwd=ROOT, check=False,
-                          stdin=subprocess.DEVNULL).returncode
+    command = [PYTHON, "-B", "-m", "pytest", "-p", "no:cacheprovider", "-v", f"--junitxml={report}", *arguments]
+    code = subprocess.run(command, cwd=ROOT, check=False, stdin=subprocess.DEVNULL).returncode
     if not os.path.exists(report):
         say(f"FAILED  pytest ended with {code} and no report")
-        return Count(0, 1)
+        return Count(0, 1), []
     suite = xml.parse(report).getroot().find("testsuite")
     total, failed, skipped = (int(suite.get(k)) for k in ("tests", "failures", "skipped"))
     failed += int(suite.get("errors"))
     if code != 0 and failed == 0:
         failed = 1
-    return Count(total - failed - skipped, failed)
+    bad = [case.get("classname").replace(".", "/") + ".py::" + case.get("name") for case in suite.iter("testcase")
+           if case.find("failure") is not None or case.find("error") is not None]
+    return Count(total - failed - skipped, failed), bad
+
+
+def boots(selected):
+    """Emulated clocks run by the host's, so that a busy host can make a boot miss one: a few that failed are run once
+    more, one at a time, and what passes then is said."""
+    first, bad = run_boots("system", "tests/system", "-n", str(WORKERS), *(["-m", selected] if selected else []))
+    if not bad or len(bad) != first.failed or len(bad) > SECOND_TRIES:
+        return first
+    say("once more, alone: " + " ".join(bad))
+    second, still_bad = run_boots("system-again", *bad)
+    for name in bad:
+        say(f"{'FAILED twice' if name in still_bad else 'passed at the second try'}  {name}")
+    return Count(first.passed + second.passed, second.failed)
 
 
 def main():
