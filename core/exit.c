@@ -167,9 +167,18 @@ static uint64_t lmsw_value(uint64_t cr0, uint16_t source)
 	return (cr0 & ~0xeull) | (source & 0xf);
 }
 
+/* The operand of MOV to CR or DR has 32 bits outside 64-bit mode, whatever is above them. */
+static uint64_t cr_operand(struct vcpu *v, uint8_t gpr)
+{
+	hv->get_state(v, ST_RIP | ST_CRS | ST_SEGS);
+	if (v->st.efer & EFER_LMA && v->st.seg[SEG_CS].attr & SEG_ATTR_L)
+		return v->gpr[gpr];
+	return (uint32_t)v->gpr[gpr];
+}
+
 static int cr_write(struct vcpu *v, const struct hv_exit *x)
 {
-	uint64_t value = v->gpr[x->cr.gpr];
+	uint64_t value = cr_operand(v, x->cr.gpr);
 
 	switch (x->cr.reg) {
 	case 0:
@@ -234,7 +243,7 @@ static enum act on_cr(struct vcpu *v, struct hv_exit *x)
 /* Debug registers are the guest's own; this exit is only taken where TRAP_DR asks for it. */
 static enum act on_dr(struct vcpu *v, struct hv_exit *x)
 {
-	uint64_t *regs[8];
+	uint64_t *regs[8], value;
 
 	if (x->dr.decode) {
 		uint8_t buf[INSN_MAX];
@@ -245,7 +254,8 @@ static enum act on_dr(struct vcpu *v, struct hv_exit *x)
 		x->insn_len = insn.length;
 		x->dr.gpr = insn.rm;
 	}
-	hv->get_state(v, ST_DRS | ST_RIP);
+	hv->get_state(v, ST_DRS);
+	value = cr_operand(v, x->dr.gpr);
 	for (int i = 0; i < 4; i++)
 		regs[i] = &v->st.dr[i];
 	regs[4] = regs[6] = &v->st.dr6;
@@ -256,9 +266,9 @@ static enum act on_dr(struct vcpu *v, struct hv_exit *x)
 		return ACT_NEXT;
 	}
 	/* The upper halves of DR6 and DR7 must be 0 (SDM vol. 3B 18.2.6). */
-	if (x->dr.reg >= 4 && v->gpr[x->dr.gpr] >> 32)
+	if (x->dr.reg >= 4 && value >> 32)
 		return gp(v);
-	*regs[x->dr.reg] = v->gpr[x->dr.gpr];
+	*regs[x->dr.reg] = value;
 	v->st.dr6 = (v->st.dr6 & 0xe00full) | DR6_INIT;
 	v->st.dr7 = (v->st.dr7 & ~0xd000ull) | DR7_INIT;
 	hv->set_state(v, ST_DRS);

@@ -458,6 +458,23 @@ static void test_moves_of_cr0(void **state)
 	assert_int_equal(fake_of(v)->rsp, fake_guest(v)->cr0);
 }
 
+/* Outside 64-bit mode MOV takes 32 bits, whatever an earlier 64-bit mode left above them. */
+static void test_moves_have_32_bits(void **state)
+{
+	(void)state;
+	fake_guest(v)->seg[SEG_CS].attr &= ~SEG_ATTR_L;
+	v->gpr[RSI] = BIT(40) | fake_guest(v)->cr4 | CR4_PGE;
+	EXECUTE("\x0f\x22\xe6", .reason = CR_EXIT, .insn_len = 3,
+		.cr = {.reg = 4, .write = true, .gpr = RSI});
+	assert_done(3);
+	assert_true(fake_guest(v)->cr4 & CR4_PGE);
+	v->gpr[RSI] = BIT(40) | 0x401;
+	EXECUTE("\x90", .reason = EXIT_DR, .insn_len = 3,
+		.dr = {.reg = 7, .write = true, .gpr = RSI});
+	assert_done(3);
+	assert_int_equal(fake_guest(v)->dr7, 0x401);
+}
+
 /* Without decode assists the operand is found in the instruction. */
 static void test_decoded_moves(void **state)
 {
@@ -570,6 +587,7 @@ int main(void)
 		T(hidden_instructions),
 		T(what_crashes),
 		T(moves_of_cr0),
+		T(moves_have_32_bits),
 		T(decoded_moves),
 		T(cr8),
 		T(debug_registers),
