@@ -143,3 +143,8 @@ MODELS = {
 def test_processor(boot, name):
     model, wanted = MODELS[name]
     check(boot(FLAT, ["flat16.bin"], "bochs", model=model), *wanted)
+
+
+@pytest.mark.quick
+def test_processor_without_svm(boot):
+    check(boot(FLAT, ["flat16.bin"], "tcg", model="max,-svm"), "AMD-V.*SVM")
