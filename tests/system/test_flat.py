@@ -55,6 +55,21 @@ def test_platform(boot, model):
     assert "rep outsb" in m.lines()
 
 
+EVENTS = ["AMD-V instructions", "VT-x instructions", "VMCALL and VMMCALL", "hidden instructions", "cache instructions",
+          "prefixes before CPUID", "CR0 through its parts", "CR4.MCE reads back", "page fault's address",
+          "software interrupts", "single step over exits", "data breakpoint", "interrupt by CR8", "interrupt window",
+          "NMI", "NMI wakes HLT", "NMI after an IRET that faults", "NMI behind MOV SS", "vector registers"]
+
+
+@pytest.mark.quick
+def test_events(boot, accel):
+    """Both vendors' extension instructions, hypercalls, traps, interrupts and NMIs, as a guest sees them."""
+    m = boot(vm("events64.bin", kind="flat64", memory="64M"), ["events64.bin"], accel)
+    m.finish()
+    said = [line for line in m.lines() if line.startswith("events64: ")]
+    assert said == [f"events64: {piece}: ok" for piece in EVENTS] + ["events64: end"]
+
+
 def test_memory(boot, accel):
     m = boot(vm("memory64.bin", kind="flat64", memory="64M"), ["memory64.bin"], accel)
     m.finish()
