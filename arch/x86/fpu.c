@@ -8,15 +8,13 @@
 #include "lib/string.h"
 
 /* The legacy region and the XSAVE header: SDM vol. 1 13.4.1, 13.4.2 */
-#define LEGACY_SIZE   512
-#define HEADER_SIZE   64
-#define FCW_OFFSET    0
-#define MXCSR_OFFSET  24
-#define XCOMP_OFFSET  520
-#define XCOMP_COMPACT BIT(63)
-#define FCW_INIT      0x37f
-#define MXCSR_INIT    0x1f80
-#define COMPONENTS    63
+#define LEGACY_SIZE  512
+#define HEADER_SIZE  64
+#define FCW_OFFSET   0
+#define MXCSR_OFFSET 24
+#define FCW_INIT     0x37f
+#define MXCSR_INIT   0x1f80
+#define COMPONENTS   63
 
 static struct {
 	bool xsave, xsaves;
@@ -47,27 +45,6 @@ uint64_t fpu_supported_xss(void)
 	return fpu.xss;
 }
 
-/*
- * SDM vol. 1 13.4.3: in the compacted format the components follow each other, some aligned to 64
- * bytes.
- */
-static size_t compacted_size(uint64_t mask)
-{
-	size_t size = LEGACY_SIZE + HEADER_SIZE;
-
-	for (unsigned int i = 2; i < COMPONENTS; i++) {
-		struct cpuid_regs r;
-
-		if (!(mask & BIT(i)))
-			continue;
-		r = cpuid(0xd, i);
-		if (r.ecx & CPUID_D_N_ECX_ALIGN64)
-			size = ALIGN_UP(size, 64);
-		size += r.eax;
-	}
-	return size;
-}
-
 size_t fpu_standard_size(uint64_t mask)
 {
 	size_t size = LEGACY_SIZE + HEADER_SIZE;
@@ -83,11 +60,13 @@ size_t fpu_standard_size(uint64_t mask)
 	return size;
 }
 
+/*
+ * The standard format, not the compacted one of XSAVES: no supervisor state is given to guests, and
+ * Bochs 2.7 writes an area by XSAVES that its XRSTORS refuses (a reserved word of the header).
+ */
 size_t fpu_size(uint64_t mask)
 {
-	if (!fpu.xsave)
-		return LEGACY_SIZE;
-	return fpu.xsaves ? compacted_size(mask) : fpu_standard_size(mask);
+	return fpu.xsave ? fpu_standard_size(mask) : LEGACY_SIZE;
 }
 
 /* A header without a single component means "all in their initial state": SDM vol. 1 13.6. */
@@ -95,14 +74,11 @@ void fpu_init_area(void *area, uint64_t mask)
 {
 	static const uint16_t fcw = FCW_INIT;
 	static const uint32_t mxcsr = MXCSR_INIT;
-	uint64_t xcomp = XCOMP_COMPACT | mask;
 	char *bytes = area;
 
 	memset(area, 0, fpu_size(mask));
 	memcpy(bytes + FCW_OFFSET, &fcw, sizeof(fcw));
 	memcpy(bytes + MXCSR_OFFSET, &mxcsr, sizeof(mxcsr));
-	if (fpu.xsaves)
-		memcpy(bytes + XCOMP_OFFSET, &xcomp, sizeof(xcomp));
 }
 
 static void clear_ts(void)
@@ -116,9 +92,7 @@ void fpu_save(void *area, uint64_t mask)
 	uint32_t lo = (uint32_t)mask, hi = (uint32_t)(mask >> 32);
 
 	clear_ts();
-	if (fpu.xsaves)
-		__asm__ volatile("xsaves64 (%0)" ::"r"(area), "a"(lo), "d"(hi) : "memory");
-	else if (fpu.xsave)
+	if (fpu.xsave)
 		__asm__ volatile("xsave64 (%0)" ::"r"(area), "a"(lo), "d"(hi) : "memory");
 	else
 		__asm__ volatile("fxsave64 (%0)" ::"r"(area) : "memory");
@@ -129,9 +103,7 @@ void fpu_restore(const void *area, uint64_t mask)
 	uint32_t lo = (uint32_t)mask, hi = (uint32_t)(mask >> 32);
 
 	clear_ts();
-	if (fpu.xsaves)
-		__asm__ volatile("xrstors64 (%0)" ::"r"(area), "a"(lo), "d"(hi) : "memory");
-	else if (fpu.xsave)
+	if (fpu.xsave)
 		__asm__ volatile("xrstor64 (%0)" ::"r"(area), "a"(lo), "d"(hi) : "memory");
 	else
 		__asm__ volatile("fxrstor64 (%0)" ::"r"(area) : "memory");
