@@ -40,7 +40,7 @@ size_t fpu_standard_size(uint64_t mask);
 void fpu_init_area(void *area, uint64_t mask);
 
 /*
- * The executing core's registers to AREA and back. XSAVES, else XSAVE, else FXSAVE. Clears CR0.TS
+ * The executing core's registers to AREA and back. XSAVE, else FXSAVE. Clears CR0.TS
  * if it is on.
  */
 void fpu_save(void *area, uint64_t mask);
