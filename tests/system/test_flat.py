@@ -24,6 +24,17 @@ def test_kind_flat64(boot, accel):
     assert "socle: vm a: shut down" in lines
 
 
+@pytest.mark.parametrize("kind", ["flat16", "flat32", "flat64"])
+def test_next_rip(boot, kind):
+    """AMD-V once more, on a model with next-RIP save, flush by ASID and PAUSE filter, which QEMU lacks."""
+    m = boot(vm(f"{kind}.bin", kind=kind), [f"{kind}.bin"], "bochs", model="ryzen")
+    m.finish()
+    lines = m.lines()
+    assert "socle: cpu 0: svm on" in lines
+    assert any(line.startswith(f"{kind}: hello") for line in lines)
+    assert "socle: vm a: shut down" in lines
+
+
 @pytest.mark.quick
 def test_log_words(boot, accel):
     """The lines that tools look for, in their order."""
