@@ -798,7 +798,11 @@ uint64_t console_tick(void)
 
 	spin_lock(&con.lock);
 	con.mon.waits = false;
-	if (con.port && !con.irq_on)
+	/* Also where an interrupt is awaited: one that was lost must not stop the output for ever.
+	 */
+	if (con.port && con.use_irq)
+		pump();
+	else
 		kick();
 	if (log_waits() || con.mon.open)
 		next = 0;
