@@ -60,6 +60,15 @@ svm_enter:
 	mov	[rax + VCPU_R13], r13
 	mov	[rax + VCPU_R14], r14
 	mov	[rax + VCPU_R15], r15
+	; What the guest left in registers must not steer speculation in here. RDX and those that C
+	; preserves are loaded below, RAX points to the vCPU.
+	xor	ecx, ecx
+	xor	esi, esi
+	xor	edi, edi
+	xor	r8d, r8d
+	xor	r9d, r9d
+	xor	r10d, r10d
+	xor	r11d, r11d
 	cli
 	stgi
 	pop	rdx
