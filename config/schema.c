@@ -137,7 +137,7 @@ const struct config_vm config_vm_default = {
 	.on_crash = CONFIG_ACTION_STOP,
 	.autostart = true,
 	.weight = 100,
-	.platform = CONFIG_PLATFORM_MINIMAL,
+	.platform = CONFIG_PLATFORM_PC,
 	.console = CONFIG_VM_CONSOLE_SHARED,
 };
 

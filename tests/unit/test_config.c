@@ -183,7 +183,7 @@ static void what_the_file_does_not_say_has_its_default(void **state)
 	assert_true(vm->autostart);
 	assert_int_equal(vm->weight, 100);
 	assert_int_equal(vm->cap, 0);
-	assert_int_equal(vm->platform, CONFIG_PLATFORM_MINIMAL);
+	assert_int_equal(vm->platform, CONFIG_PLATFORM_PC);
 	assert_int_equal(vm->console, CONFIG_VM_CONSOLE_SHARED);
 	assert_int_equal(vm->debug_exit, 0);
 	assert_int_equal(vm->debug_console, 0);
