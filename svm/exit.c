@@ -301,28 +301,6 @@ static enum exit_next on_dr(struct vcpu *v, struct hv_exit *x)
 	return LEAVE;
 }
 
-static enum exit_next on_task_switch(struct vcpu *v, struct hv_exit *x)
-{
-	struct svm_vcpu *s = svm_of(v);
-	uint64_t info = s->vmcb.exitinfo2;
-	enum { CALL, IRET, JMP, GATE };
-
-	x->reason = EXIT_TASK_SWITCH;
-	x->task.selector = (uint16_t)s->vmcb.exitinfo1;
-	x->task.has_error = info & TASK_HAS_ERROR;
-	x->task.error = (uint32_t)info;
-	x->task.cause = CALL;
-	if (info & TASK_IRET)
-		x->task.cause = IRET;
-	else if (info & TASK_JMP)
-		x->task.cause = JMP;
-	else if (s->vmcb.exitintinfo & EVENTINJ_V)
-		x->task.cause = GATE;
-	if (x->task.cause == IRET)
-		svm_set_nmi_blocked(s, false);
-	return LEAVE;
-}
-
 static enum exit_next on_npf(struct vcpu *v, struct hv_exit *x)
 {
 	const struct vmcb *b = &svm_of(v)->vmcb;
@@ -375,7 +353,6 @@ static const struct {
 	[VMEXIT_PAUSE] = {.reason = EXIT_PAUSE},
 	[VMEXIT_HLT] = {.reason = EXIT_HLT},
 	[VMEXIT_INVLPGA] = {.reason = EXIT_UD},
-	[VMEXIT_TASK_SWITCH] = {.handler = on_task_switch},
 	[VMEXIT_FERR_FREEZE] = {.handler = on_ferr_freeze},
 	[VMEXIT_SHUTDOWN] = {.reason = EXIT_TRIPLE},
 	[VMEXIT_VMRUN] = {.reason = EXIT_UD},

@@ -169,11 +169,6 @@ enum vmcb_exit {
 #define CRDR_MOV    BIT(63)
 #define CRDR_GPR(i) ((i)&0xf)
 
-/* EXITINFO2 of VMEXIT_TASK_SWITCH: 15.14.1 */
-#define TASK_IRET      BIT(36)
-#define TASK_JMP       BIT(38)
-#define TASK_HAS_ERROR BIT(44)
-
 /* EXITINFO1 of VMEXIT_NPF: 15.25.6 */
 #define NPF_WRITE      BIT(1)
 #define NPF_RESERVED   BIT(3)

@@ -340,34 +340,6 @@ static void test_registers(void **state)
 	assert_false(x.dr.write || x.dr.decode);
 }
 
-static void do_task_gate(struct vmcb *b)
-{
-	b->exitcode = VMEXIT_TASK_SWITCH;
-	b->exitinfo1 = 0x30;
-	b->exitinfo2 = TASK_HAS_ERROR | 0x18;
-	b->exitintinfo = EVENTINJ_V | EVENTINJ_EV | 3 << 8 | EXC_GP;
-}
-
-static void do_task_jmp(struct vmcb *b)
-{
-	b->exitcode = VMEXIT_TASK_SWITCH;
-	b->exitinfo2 = TASK_JMP;
-}
-
-static void test_task_switch(void **state)
-{
-	struct hv_exit x;
-
-	(void)state;
-	x = run_one(do_task_gate);
-	assert_int_equal(x.reason, EXIT_TASK_SWITCH);
-	assert_int_equal(x.task.selector, 0x30);
-	assert_int_equal(x.task.cause, 3);
-	assert_true(x.task.has_error);
-	assert_int_equal(x.task.error, 0x18);
-	assert_int_equal(run_one(do_task_jmp).task.cause, 2);
-}
-
 static void do_invalid(struct vmcb *b)
 {
 	b->exitcode = VMEXIT_INVALID;
@@ -720,7 +692,6 @@ int main(void)
 		TEST(test_exception_with_error_code),
 		TEST(test_nested_page_fault),
 		TEST(test_registers),
-		TEST(test_task_switch),
 		TEST(test_invalid_vmcb),
 		TEST(test_injection),
 		TEST(test_when_interrupts_may_enter),

@@ -322,10 +322,12 @@ static void test_guests_get_no_svm_instruction(void **state)
 	const uint32_t word3 = INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_SMI | INTERCEPT_INIT |
 			       INTERCEPT_SHUTDOWN | INTERCEPT_INVD | INTERCEPT_RSM |
 			       INTERCEPT_INVLPGA | INTERCEPT_IOIO_PROT | INTERCEPT_MSR_PROT |
-			       INTERCEPT_TASK_SWITCH | INTERCEPT_FERR_FREEZE;
+			       INTERCEPT_FERR_FREEZE;
 
 	(void)state;
 	assert_int_equal(vmcb()->intercept[WORD_3] & word3, word3);
+	/* Task switches are the processor's own. */
+	assert_false(vmcb()->intercept[WORD_3] & INTERCEPT_TASK_SWITCH);
 	assert_int_equal(vmcb()->intercept[WORD_4] & word4, word4);
 	assert_int_equal(vmcb()->intercept[WORD_EXCEPTION],
 			 BIT(1) | BIT(6) | BIT(13) | BIT(17) | BIT(18));
