@@ -10,6 +10,7 @@
 #include "core/lifecycle.h"
 #include "core/mmio.h"
 #include "core/sched.h"
+#include "core/task.h"
 #include "core/vm.h"
 #include "lib/assert.h"
 #include "lib/log.h"
@@ -350,8 +351,7 @@ static enum act on_eoi(struct vcpu *v, struct hv_exit *x)
 
 static enum act on_task_switch(struct vcpu *v, struct hv_exit *x)
 {
-	(void)x;
-	vcpu_crash(v, "a hardware task switch, which this version of Socle does not do");
+	task_switch(v, x);
 	return ACT_STAY;
 }
 

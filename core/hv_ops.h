@@ -136,10 +136,9 @@ struct hv_exit {
 			uint8_t vector;
 		} sipi, eoi;
 		struct {
-			uint16_t selector;
-			uint8_t cause; /* 0 CALL, 1 IRET, 2 JMP, 3 task gate in the IDT */
-			bool has_error;
-			uint32_t error;
+			uint16_t selector; /* of the new TSS */
+			uint8_t cause;	   /* enum task_cause; insn_len for the first three
+					      and for software interrupts */
 		} task;
 		struct hv_event event;
 	};

@@ -223,15 +223,44 @@ static int op_write(void *ctx, uint64_t linear, const void *buf, unsigned int si
 	return access_linear(ctx, linear, (void *)buf, size, WALK_WRITE, true, false);
 }
 
-static int op_probe_write(void *ctx, uint64_t linear, unsigned int size)
+static int probe_write(struct access *a, uint64_t linear, unsigned int size, bool implicit)
 {
 	uint64_t gpa, last = linear + size - 1;
 
-	if (translate(ctx, linear, WALK_WRITE, false, &gpa))
+	if (translate(a, linear, WALK_WRITE, implicit, &gpa))
 		return -EFAULT;
 	if ((linear ^ last) & ~(uint64_t)(PAGE_SIZE - 1))
-		return translate(ctx, last & ~(uint64_t)(PAGE_SIZE - 1), WALK_WRITE, false, &gpa);
+		return translate(a, last & ~(uint64_t)(PAGE_SIZE - 1), WALK_WRITE, implicit, &gpa);
 	return 0;
+}
+
+static int op_probe_write(void *ctx, uint64_t linear, unsigned int size)
+{
+	return probe_write(ctx, linear, size, false);
+}
+
+int mmio_access(struct vcpu *v, uint64_t linear, void *buf, unsigned int size, bool write)
+{
+	struct access a;
+
+	access_init(&a, v);
+	return access_linear(&a, linear, buf, size, write ? WALK_WRITE : WALK_READ, write, false);
+}
+
+int mmio_system_access(struct vcpu *v, uint64_t linear, void *buf, unsigned int size, bool write)
+{
+	struct access a;
+
+	access_init(&a, v);
+	return access_linear(&a, linear, buf, size, write ? WALK_WRITE : WALK_READ, write, true);
+}
+
+int mmio_system_probe(struct vcpu *v, uint64_t linear, unsigned int size)
+{
+	struct access a;
+
+	access_init(&a, v);
+	return probe_write(&a, linear, size, true);
 }
 
 static int op_pio_in(void *ctx, uint16_t port, uint32_t *value, unsigned int size)

@@ -15,6 +15,17 @@
 enum act mmio_emulate(struct vcpu *v, unsigned int *len);
 
 /*
+ * Moves SIZE bytes, a page at most, between BUF and the guest's LINEAR, which is no operand of an
+ * instruction: mmio_access() as a program at the current CPL does, mmio_system_access() as the
+ * processor does with descriptors and task-state segments. 0, or -EFAULT with the page fault
+ * queued and nothing moved.
+ */
+int mmio_access(struct vcpu *v, uint64_t linear, void *buf, unsigned int size, bool write);
+int mmio_system_access(struct vcpu *v, uint64_t linear, void *buf, unsigned int size, bool write);
+/* Whether mmio_system_access() could write there; moves nothing. 0, or -EFAULT as above. */
+int mmio_system_probe(struct vcpu *v, uint64_t linear, unsigned int size);
+
+/*
  * The error code of the page fault that a page table outside RAM causes: it reads as all ones,
  * which has reserved bits set. I/D is reported as SDM vol. 3A 4.7 says.
  */

@@ -102,8 +102,6 @@ static void decode_task(struct vcpu *v, struct hv_exit *x, uint64_t qual)
 	(void)v;
 	x->task.selector = (uint16_t)qual;
 	x->task.cause = qual >> 30 & 3;
-	x->task.has_error = x->vectoring.valid && x->vectoring.has_error;
-	x->task.error = x->vectoring.error;
 	x->insn_len = (uint8_t)vmread(VMCS_EXIT_INSN_LEN);
 }
 

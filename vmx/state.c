@@ -82,10 +82,10 @@ static void set_crs(struct vcpu *v)
 	uint64_t cr4 = st->cr4 | c->cr4_fixed0 | CR4_MCE;
 	uint32_t entry =
 		st->efer & EFER_LMA ? vv->entry | ENTRY_IA32E : vv->entry & ~(uint32_t)ENTRY_IA32E;
-	/* Where MOV to CR3 exits because it must (A.3.2), the flush that it means comes from here.
-	 */
-	bool cr3_changed = vmread(VMCS_GUEST_CR3) != st->cr3;
-	bool flush = vv->proc & PROC_CR3_LOAD || ((vmread(VMCS_GUEST_CR0) ^ cr0) & CR0_PAGING) ||
+	/* Where MOV to CR3 exits because it must (A.3.2), the flush that it means comes from here,
+	 * and so does a task switch's. */
+	bool flush = vv->proc & PROC_CR3_LOAD || vmread(VMCS_GUEST_CR3) != st->cr3 ||
+		     ((vmread(VMCS_GUEST_CR0) ^ cr0) & CR0_PAGING) ||
 		     ((vmread(VMCS_GUEST_CR4) ^ cr4) & CR4_PAGING) ||
 		     ((vmread(VMCS_GUEST_EFER) ^ st->efer) & EFER_NXE);
 
@@ -101,11 +101,11 @@ static void set_crs(struct vcpu *v)
 		vmwrite(VMCS_ENTRY_CONTROLS, entry);
 	vv->entry = entry;
 	write_cr2(st->cr2);
+	if (!flush)
+		return;
 	/* The processor's own copies hold until the guest loads them anew (SDM vol. 3A 4.4.1). */
-	if (flush || cr3_changed)
-		load_pdptes(v);
-	if (flush)
-		vmx_flush_linear(v);
+	load_pdptes(v);
+	vmx_flush_linear(v);
 }
 
 static void get_segs(struct vcpu *v)

@@ -1,4 +1,4 @@
-/* links: core/run.c core/devtimer.c core/event.c core/cr.c core/share.c core/vcpu.c core/mmio.c core/bus.c core/gmem.c core/hypercall.c core/pvclock.c core/lapic.c core/lapic_irq.c core/lapic_timer.c core/clock.c tests/unit/support/core_exit.c tests/unit/support/core_sched.c tests/unit/support/core_lifecycle.c tests/unit/support/core_msr.c tests/unit/support/core_cpuid.c emul/alu.c emul/decode.c emul/exec.c emul/string.c emul/tables.c emul/walk.c arch/x86/paging.c lib/log.c lib/fmt.c lib/strbuf.c tests/unit/support/fake_core.c tests/unit/support/fake_machine.c tests/unit/support/fake_hv.c */
+/* links: core/run.c core/devtimer.c core/event.c core/cr.c core/share.c core/vcpu.c core/mmio.c core/task.c core/bus.c core/gmem.c core/hypercall.c core/pvclock.c core/lapic.c core/lapic_irq.c core/lapic_timer.c core/clock.c tests/unit/support/core_exit.c tests/unit/support/core_sched.c tests/unit/support/core_lifecycle.c tests/unit/support/core_msr.c tests/unit/support/core_cpuid.c emul/alu.c emul/decode.c emul/exec.c emul/string.c emul/tables.c emul/walk.c arch/x86/paging.c lib/log.c lib/fmt.c lib/strbuf.c tests/unit/support/fake_core.c tests/unit/support/fake_machine.c tests/unit/support/fake_hv.c */
 /* Exits that execute something in the guest's place: device memory through the guest's page tables,
  * ports, hypercalls, control registers, and guest memory's bounds. */
 #include "tests/unit/support/fake_hv.h"
@@ -421,9 +421,8 @@ static void test_hidden_instructions(void **state)
 /* What ends one guest: each with its dump, and the VM alone. */
 static void test_what_crashes(void **state)
 {
-	static const enum hv_reason reasons[] = {EXIT_TRIPLE,	     EXIT_TASK_SWITCH,
-						 EXIT_NPT_MISCONFIG, EXIT_ENTRY_FAILED,
-						 EXIT_UNKNOWN,	     EXIT_INVLPG};
+	static const enum hv_reason reasons[] = {EXIT_TRIPLE, EXIT_NPT_MISCONFIG, EXIT_ENTRY_FAILED,
+						 EXIT_UNKNOWN, EXIT_INVLPG};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(reasons); i++) {
