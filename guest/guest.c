@@ -3,6 +3,7 @@
 
 #include "core/vm.h"
 #include "guest/acpi.h"
+#include "guest/bios_data.h"
 #include "guest/bzimage.h"
 #include "guest/kind.h"
 #include "guest/multiboot.h"
@@ -79,6 +80,7 @@ int guest_load(struct vm *vm, const struct guest_image *img, const struct guest_
 	if (err)
 		return err;
 	rsdp = guest_acpi_write(&w, p, vm->vcpu_count);
+	guest_bios_data_write(&w);
 	err = kind->load(&w, img, &ram, rsdp, vm->vcpu[0], why);
 	if (!err && w.err) {
 		sb_puts(why, "parts of the VM's memory are missing");

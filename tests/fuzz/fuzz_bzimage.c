@@ -1,4 +1,4 @@
-/* links: guest/guest.c guest/flat.c guest/linux.c guest/bzimage.c guest/multiboot.c guest/pvh.c guest/elf.c guest/modules.c guest/e820.c guest/entry.c guest/acpi.c core/gmem.c lib/strbuf.c lib/fmt.c tests/unit/support/guest_vm.c tests/unit/support/fake_bzimage.c -lcmocka */
+/* links: guest/guest.c guest/flat.c guest/linux.c guest/bzimage.c guest/multiboot.c guest/pvh.c guest/elf.c guest/modules.c guest/e820.c guest/entry.c guest/acpi.c guest/bios_data.c core/gmem.c lib/strbuf.c lib/fmt.c tests/unit/support/guest_vm.c tests/unit/support/fake_bzimage.c -lcmocka */
 /*
  * Images of every kind against guest_check() and guest_load(). The input: memory in pieces of 2 MiB
  * (2 bytes), kind (1), size of the initrd (4, its lowest bit: is the rest the whole file, or the

@@ -1,4 +1,4 @@
-/* links: guest/guest.c guest/flat.c guest/linux.c guest/bzimage.c guest/multiboot.c guest/pvh.c guest/elf.c guest/modules.c guest/e820.c guest/entry.c guest/acpi.c core/gmem.c lib/strbuf.c lib/fmt.c tests/unit/support/guest_vm.c -lcmocka */
+/* links: guest/guest.c guest/flat.c guest/linux.c guest/bzimage.c guest/multiboot.c guest/pvh.c guest/elf.c guest/modules.c guest/e820.c guest/entry.c guest/acpi.c guest/bios_data.c core/gmem.c lib/strbuf.c lib/fmt.c tests/unit/support/guest_vm.c -lcmocka */
 /*
  * Multiboot and PVH kernels against guest_check() and guest_load(). The input: memory in pieces of
  * 2 MiB (1 byte), kind and number of modules (1: bits 0 and 1, bits 7:2), and the file. The files

@@ -1,4 +1,4 @@
-/* links: guest/guest.c guest/flat.c guest/linux.c guest/bzimage.c guest/multiboot.c guest/pvh.c guest/elf.c guest/modules.c guest/e820.c guest/entry.c guest/acpi.c core/gmem.c lib/strbuf.c lib/fmt.c tests/unit/support/guest_vm.c */
+/* links: guest/guest.c guest/flat.c guest/linux.c guest/bzimage.c guest/multiboot.c guest/pvh.c guest/elf.c guest/modules.c guest/e820.c guest/entry.c guest/acpi.c guest/bios_data.c core/gmem.c lib/strbuf.c lib/fmt.c tests/unit/support/guest_vm.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -57,7 +57,7 @@ static void flat16(void **state)
 
 	(void)state;
 	expect_at(vm, 0x7c00, bytes, most);
-	assert_int_equal(guest_vm_get(vm, 0x9fc00, 8), 0);
+	assert_int_equal(guest_vm_get(vm, 0x9fc01, 8), 0); /* behind the EBDA's size */
 	assert_int_equal(v->st.rip, 0x7c00);
 	assert_int_equal(v->st.seg[SEG_CS].selector, 0);
 	assert_int_equal(v->st.seg[SEG_CS].base, 0);
@@ -68,6 +68,22 @@ static void flat16(void **state)
 	assert_int_equal(v->gpr[RDX], 0); /* DL: no drive */
 	assert_int_equal(v->st.idtr.base, 0);
 	assert_int_equal(v->st.idtr.limit, 0x3ff);
+	guest_vm_free(vm);
+	free(bytes);
+}
+
+/* Where a PC's firmware says how much conventional memory there is, and where the serial port. */
+static void bios_data(void **state)
+{
+	uint8_t *bytes;
+	struct vm *vm = load(CONFIG_KIND_FLAT32, MIB(4), 1, &bytes);
+
+	(void)state;
+	assert_int_equal(guest_vm_get(vm, 0x400, 2), 0x3f8);
+	assert_int_equal(guest_vm_get(vm, 0x40e, 2), 0x9fc0);
+	assert_int_equal(guest_vm_get(vm, 0x410, 2) >> 9 & 7, 1);
+	assert_int_equal(guest_vm_get(vm, 0x413, 2), 639);
+	assert_int_equal(guest_vm_get(vm, 0x9fc00, 1), 1);
 	guest_vm_free(vm);
 	free(bytes);
 }
@@ -227,6 +243,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(flat16, reset_why),
+		cmocka_unit_test_setup(bios_data, reset_why),
 		cmocka_unit_test_setup(flat32, reset_why),
 		cmocka_unit_test_setup(flat64, reset_why),
 		cmocka_unit_test_setup(flat64_beyond_4_gib, reset_why),
