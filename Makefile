@@ -38,8 +38,8 @@ WARN := -Wall -Wextra -Werror
 COMMON_CFLAGS := -std=gnu11 -I. -I$(GEN) -DSOCLE_VERSION='"$(VERSION)"' -ffile-prefix-map=$(CURDIR)=. $(WARN)
 HV_CFLAGS := $(COMMON_CFLAGS) -O2 -g -ffreestanding -fno-stack-protector -fpic -fshort-wchar -mno-red-zone \
 	-mgeneral-regs-only -fno-strict-aliasing -fno-asynchronous-unwind-tables
-EFI_CFLAGS := -I/usr/include/efi -I/usr/include/efi/x86_64 -DGNU_EFI_USE_MS_ABI \
-	$(call cc-option,-maccumulate-outgoing-args)
+EFI_INCLUDES := -I/usr/include/efi -I/usr/include/efi/x86_64 -DGNU_EFI_USE_MS_ABI
+EFI_CFLAGS := $(EFI_INCLUDES) $(call cc-option,-maccumulate-outgoing-args)
 NASMFLAGS := -f elf64 -g -F dwarf -I. -I$(GEN)/ --reproducible
 
 HV_C := $(filter-out %/offsets.c,$(wildcard $(HV_DIRS:%=%/*.c)))
@@ -68,6 +68,7 @@ help:
 	@echo 'make run         boot the sample machine (installs what is missing)'
 	@echo 'make test        all tests that fit 40 minutes; test-quick: 2 minutes; test-all: everything'
 	@echo 'make units       build the unit tests; make unit-NAME builds and runs tests/unit/test_NAME.c'
+	@echo 'make fuzz        fuzzers, FUZZ_SECONDS=600 each; FUZZ=name for one of tests/fuzz/fuzz_NAME.c'
 	@echo 'make bench       what exits cost, beside KVM; bench-exits: ours alone, against the targets'
 	@echo 'make check       include rules, stand-alone headers, sizes of files and functions'
 	@echo 'make fmt         format the C files with clang-format'
@@ -165,6 +166,36 @@ endef
 $(foreach t,$(UNIT_TESTS),$(eval $(call unit_rule,$(t))))
 .PHONY: units
 units: $(UNIT_BINS)
+
+# tests/fuzz/fuzz_X.c names what it is linked with in the same way; built with clang, for libFuzzer. The UEFI
+# application's files are compiled for the build machine with the firmware's types.
+FUZZ_CC := clang
+FUZZ_CFLAGS := $(COMMON_CFLAGS) -Wno-unknown-warning-option -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
+FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_BINS := $(FUZZ_TARGETS:%=$(B)/fuzz/fuzz_%)
+fuzz_links = $(shell sed -n '1s|.*links:\(.*\)\*/.*|\1|p' tests/fuzz/fuzz_$(1).c)
+
+$(B)/fuzz/obj/efi/%.o $(B)/fuzz/obj/tests/fuzz/fuzz_memmap.o: private FUZZ_CFLAGS += -fshort-wchar $(EFI_INCLUDES)
+$(B)/fuzz/obj/%.o: %.c Makefile | $(GEN_H)
+	@mkdir -p $(@D)
+	$(call say,CLANG)
+	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+
+define fuzz_rule
+$(B)/fuzz/fuzz_$(1): $(B)/fuzz/obj/tests/fuzz/fuzz_$(1).o $(patsubst %.c,$(B)/fuzz/obj/%.o,$(filter %.c,$(call fuzz_links,$(1))))
+	$$(call say,CLANG)
+	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer -o $$@ $$^ $(filter -l%,$(call fuzz_links,$(1)))
+endef
+$(foreach t,$(FUZZ_TARGETS),$(eval $(call fuzz_rule,$(t))))
+.PHONY: fuzzers fuzz
+fuzzers: $(FUZZ_BINS)
+
+# make fuzz [FUZZ=name] [FUZZ_SECONDS=n]: all of them, two at once; what is found stays in build/fuzz.
+FUZZ_SECONDS ?= 600
+fuzz:
+	@tools/setup.sh
+	@$(MAKE) $(if $(FUZZ),$(FUZZ:%=$(B)/fuzz/fuzz_%),fuzzers)
+	@$(PYTHON) tools/fuzz.py --seconds $(FUZZ_SECONDS) $(FUZZ)
 
 # ---- images and guests ------------------------------------------------------------------------------------------
 

@@ -60,7 +60,8 @@ bool leave_firmware(struct handover *h)
 
 	if (EFI_ERROR(mem_map_prepare(&map, MAP_GROWTH)))
 		return false;
-	h->memory = mem_alloc(map.size / map.stride * sizeof(*h->memory));
+	/* No later look finds its descriptors closer together than that. */
+	h->memory = mem_alloc(map.size / sizeof(EFI_MEMORY_DESCRIPTOR) * sizeof(*h->memory));
 	if (!h->memory || !mem_own(h))
 		return false;
 	ram_print_own(h);

@@ -152,6 +152,13 @@ bool mem_own(struct handover *h)
 	return true;
 }
 
+/* Descriptors are read where they lie, STRIDE apart (UEFI 2.10 7.2.3). */
+static bool is_sane_stride(UINTN stride)
+{
+	return stride >= sizeof(EFI_MEMORY_DESCRIPTOR) &&
+	       IS_ALIGNED(stride, _Alignof(EFI_MEMORY_DESCRIPTOR));
+}
+
 EFI_STATUS mem_map_prepare(struct mem_map *map, size_t extra)
 {
 	UINT32 version;
@@ -159,7 +166,7 @@ EFI_STATUS mem_map_prepare(struct mem_map *map, size_t extra)
 	map->used = 0;
 	if (app_bs->GetMemoryMap(&map->used, NULL, &map->key, &map->stride, &version) !=
 		    EFI_BUFFER_TOO_SMALL ||
-	    map->stride < sizeof(EFI_MEMORY_DESCRIPTOR))
+	    !is_sane_stride(map->stride))
 		return EFI_DEVICE_ERROR;
 	map->size = map->used + extra * map->stride;
 	map->buffer = mem_alloc(map->size);
@@ -168,11 +175,17 @@ EFI_STATUS mem_map_prepare(struct mem_map *map, size_t extra)
 
 EFI_STATUS mem_map_read(struct mem_map *map)
 {
+	EFI_STATUS status;
 	UINT32 version;
 
 	map->used = map->size;
-	return app_bs->GetMemoryMap(&map->used, (EFI_MEMORY_DESCRIPTOR *)map->buffer, &map->key,
-				    &map->stride, &version);
+	status = app_bs->GetMemoryMap(&map->used, (EFI_MEMORY_DESCRIPTOR *)map->buffer, &map->key,
+				      &map->stride, &version);
+	if (!EFI_ERROR(status) && is_sane_stride(map->stride) && map->used <= map->size)
+		return status;
+	map->used = 0;
+	map->stride = sizeof(EFI_MEMORY_DESCRIPTOR);
+	return EFI_ERROR(status) ? status : EFI_DEVICE_ERROR;
 }
 
 size_t mem_map_count(const struct mem_map *map)

@@ -162,7 +162,8 @@ static bool allocate_trampoline(struct handover *h)
 	struct boot_extent e;
 
 	/* Page 0 holds the real-mode interrupt vectors, and a null pointer should not be a page. */
-	if (!mem_pages_below(PAGE_SIZE, TRAMPOLINE_LAST, &e) || e.base == 0)
+	if (!mem_pages_below(PAGE_SIZE, TRAMPOLINE_LAST, &e) || e.base == 0 ||
+	    e.base > TRAMPOLINE_LAST)
 		return false;
 	h->trampoline = e.base;
 	return true;

@@ -3,13 +3,14 @@
 set -eu
 export LC_ALL=C
 
-# building; images; the emulators and their firmware; tests (libzydis: the instruction decoder is compared with it);
+# building; images; the emulators and their firmware; tests (libzydis: the instruction decoder is compared with it;
+# clang: the fuzzers);
 # downloading the sample guest's kernel
 packages="
 gcc libc6-dev make binutils gnu-efi nasm acpica-tools python3 fonts-spleen
 gdisk mtools
 bochs bochs-term bochsbios vgabios ovmf qemu-system-x86
-libcmocka-dev libzydis-dev libasan8 libubsan1 python3-pytest python3-pytest-xdist python3-pexpect dosfstools
+libcmocka-dev libzydis-dev libasan8 libubsan1 clang libclang-rt-14-dev python3-pytest python3-pytest-xdist python3-pexpect dosfstools
 apt dpkg gzip tar
 "
 

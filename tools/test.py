@@ -12,12 +12,15 @@ import time
 import xml.etree.ElementTree as xml
 from concurrent.futures import ThreadPoolExecutor
 
+import fuzz
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LOGS = os.path.join(ROOT, "build", "logs")
 PYTHON = "/usr/bin/python3"
 WORKERS = 2  # each emulator keeps a core busy
 UNIT_LIMIT = 300
 SECOND_TRIES = 6
+FUZZ_SECONDS = {"test-quick": 0, "test": 60, "test-all": 120}
 
 SELECTED = {"test-quick": "quick and not slow", "test": "not extra", "test-all": ""}
 
@@ -58,11 +61,11 @@ def count_tap(name, output, code):
     return count
 
 
-def build():
+def build(with_fuzzers):
     """A part that does not build counts as one failure, and the rest is tested all the same."""
     say("building")
     output, code = run(["make", "-k", f"-j{os.cpu_count()}", "all", "units", "guests",
-                        "build/guest-generic/vmlinuz"])
+                        "build/guest-generic/vmlinuz", *(["fuzzers"] if with_fuzzers else [])])
     with open(os.path.join(LOGS, "build.log"), "w", encoding="utf-8") as f:
         f.write(output)
     if code == 0:
@@ -92,6 +95,15 @@ def checks():
     total = Count()
     for path in sorted(glob.glob(os.path.join(ROOT, "tests/checks/*.py"))):
         total.add(count_tap("check " + os.path.basename(path), *run([PYTHON, path])))
+    return total
+
+
+def fuzzers(seconds):
+    """Each over its seeds and as long beyond, two at once."""
+    total = Count()
+    for name, good, text in fuzz.run_all(fuzz.targets(), seconds) if seconds else []:
+        total.add(Count(1, 0) if good else Count(0, 1))
+        say(f"{'passed' if good else 'FAILED'}  fuzz {name}: {text}")
     return total
 
 
@@ -134,9 +146,10 @@ def main():
         return 2
     os.makedirs(LOGS, exist_ok=True)
     start, total = time.monotonic(), Count()
-    total.add(build())
+    total.add(build(FUZZ_SECONDS[sys.argv[1]] > 0))
     total.add(unit_tests())
     total.add(checks())
+    total.add(fuzzers(FUZZ_SECONDS[sys.argv[1]]))
     total.add(boots(SELECTED[sys.argv[1]]))
     say(f"took {time.monotonic() - start:.0f} s; transcripts are in build/logs")
     say(f"{total.passed} passed, {total.failed} failed")

@@ -273,6 +273,8 @@ static bool get_small_integer(const uint8_t **p, const uint8_t *end, uint8_t *va
 	return true;
 }
 
+#define SLP_TYP_MAX 7 /* ACPI 6.4 4.8.3.2.1 */
+
 static bool parse_s5(const uint8_t *p, const uint8_t *end, struct acpi_info *info)
 {
 	size_t length_bytes;
@@ -283,8 +285,9 @@ static bool parse_s5(const uint8_t *p, const uint8_t *end, struct acpi_info *inf
 	if ((size_t)(end - p) < 2 + length_bytes)
 		return false;
 	p += 2 + length_bytes;
-	return get_small_integer(&p, end, &info->s5_typ_a) &&
-	       get_small_integer(&p, end, &info->s5_typ_b);
+	/* SLP_TYP has 3 bits; a wider value would reach SLP_EN and what is behind it. */
+	return get_small_integer(&p, end, &info->s5_typ_a) && info->s5_typ_a <= SLP_TYP_MAX &&
+	       get_small_integer(&p, end, &info->s5_typ_b) && info->s5_typ_b <= SLP_TYP_MAX;
 }
 
 static void find_s5(const struct acpi_reader *r, struct acpi_info *info)
