@@ -434,6 +434,11 @@ static const struct msr_policy {
 	{MSR_IA32_DEBUGCTL, MSR_IA32_DEBUGCTL, read_zero, write_zero, BOTH},
 	{MSR_LASTBRANCHFROMIP, MSR_LASTINTTOIP, read_zero, NULL, AMD},
 	{MSR_IA32_XSS, MSR_IA32_XSS, read_xss, write_xss, BOTH},
+	/*
+	 * Counters 0 to 3 have no CPUID bit: kernels write to them unasked. That they keep no
+	 * value tells that they count nothing.
+	 */
+	{MSR_AMD_PERFEVTSEL0, MSR_AMD_PERFCTR3, read_zero, write_ignore, AMD},
 	{MSR_AMD_SYSCFG, MSR_AMD_SYSCFG, read_zero, write_ignore, AMD},
 	{MSR_AMD_HWCR, MSR_AMD_HWCR, read_hwcr, write_ignore, AMD},
 	{MSR_AMD_TOP_MEM, MSR_AMD_TOP_MEM, read_zero, write_ignore, AMD},

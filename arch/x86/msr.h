@@ -118,6 +118,8 @@
 #define MSR_IA32_VMX_EXIT_CTLS2		 0x493
 
 /* AMD: APM vol. 2 appendix A */
+#define MSR_AMD_PERFEVTSEL0    0xc0010000
+#define MSR_AMD_PERFCTR3       0xc0010007
 #define MSR_AMD_SYSCFG	       0xc0010010
 #define MSR_AMD_HWCR	       0xc0010015
 #define MSR_AMD_IORR_BASE0     0xc0010016

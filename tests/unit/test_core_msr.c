@@ -304,6 +304,9 @@ static void test_of_the_other_maker(void **state)
 	assert_int_equal(get(MSR_AMD_HWCR), BIT(24));
 	assert_int_equal(get(MSR_AMD_DE_CFG), 2);
 	assert_int_equal(get(MSR_AMD_SYSCFG), 0);
+	assert_int_equal(put(MSR_AMD_PERFEVTSEL0, 0), 0);
+	assert_int_equal(put(MSR_AMD_PERFCTR3, 0xffff), 0);
+	assert_int_equal(get(MSR_AMD_PERFCTR3), 0);
 	assert_int_equal(put(MSR_AMD_VM_CR, 0), GP);
 	assert_false(readable(MSR_AMD_VM_HSAVE_PA));
 }
