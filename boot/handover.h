@@ -105,6 +105,10 @@ typedef void boot_report(void *ctx, const struct config_pos *pos, const char *te
 bool boot_serial_init(const struct config_socle *config, uint64_t rsdp);
 void boot_serial_write(const char *text, size_t len);
 
+/* Judges the port that VM's console has for itself, if it has one. After boot_serial_init() with
+   the configuration. Reports each fault, returns their number. */
+unsigned int boot_check_console(const struct config_vm *vm, boot_report *report, void *ctx);
+
 /* Whether the console can be shown on FB. While the firmware's page tables are in use. */
 bool boot_screen_usable(const struct boot_framebuffer *fb);
 

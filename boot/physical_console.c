@@ -33,6 +33,12 @@
 
 static struct uart *ports;
 static size_t count;
+/* VMs' own: com2 to com4. */
+static struct own_port {
+	struct uart uart;
+	struct console_port port;
+} own[3];
+static size_t own_count;
 /* A port whose interrupt is not known is looked at by the clock. */
 static bool polled;
 /* Its interrupt has come once: until then the clock stands in for it. */
@@ -43,17 +49,19 @@ static bool regular;
 static bool screen, drawn_by_clock;
 
 /* Every port gets every byte, so the fullest one decides. */
-static unsigned int tx_room(void)
+static unsigned int tx_room(void *ctx)
 {
 	size_t room = ~(size_t)0;
 
+	(void)ctx;
 	for (size_t i = 0; i < count; i++)
 		room = MIN(room, uart_tx_ready(&ports[i]));
 	return (unsigned int)room;
 }
 
-static void tx(uint8_t byte)
+static void tx(void *ctx, uint8_t byte)
 {
+	(void)ctx;
 	for (size_t i = 0; i < count; i++)
 		uart_tx(&ports[i], byte);
 	screen_put(byte);
@@ -61,21 +69,57 @@ static void tx(uint8_t byte)
 		screen_draw(~0ull);
 }
 
-static bool rx(uint8_t *byte)
+static bool rx(void *ctx, uint8_t *byte)
 {
+	(void)ctx;
 	for (size_t i = 0; i < count; i++)
 		if (uart_rx(&ports[i], byte))
 			return true;
 	return false;
 }
 
-static void tx_irq(bool on)
+static void tx_irq(void *ctx, bool on)
 {
+	(void)ctx;
 	for (size_t i = 0; i < count; i++)
 		uart_irq_enable(&ports[i], true, on);
 }
 
-static const struct console_port port = {tx_room, tx, rx, tx_irq};
+static const struct console_port port = {tx_room, tx, rx, tx_irq, NULL};
+
+/* ---- a VM's own port ---- */
+
+static unsigned int own_tx_room(void *ctx)
+{
+	return (unsigned int)uart_tx_ready(ctx);
+}
+
+static void own_tx(void *ctx, uint8_t byte)
+{
+	uart_tx(ctx, byte);
+}
+
+static bool own_rx(void *ctx, uint8_t *byte)
+{
+	return uart_rx(ctx, byte);
+}
+
+static void own_tx_irq(void *ctx, bool on)
+{
+	uart_irq_enable(ctx, true, on);
+}
+
+const struct console_port *physical_console_own(const struct config_vm *vm)
+{
+	struct own_port *o = &own[own_count];
+
+	if (own_count == ARRAY_SIZE(own) || !serial_of_vm(vm, &o->uart))
+		return NULL;
+	uart_init(&o->uart, false);
+	o->port = (struct console_port){own_tx_room, own_tx, own_rx, own_tx_irq, &o->uart};
+	own_count++;
+	return &o->port;
+}
 
 /* ---- the screen ---- */
 
@@ -161,10 +205,20 @@ void physical_console_init(void)
 	log_set_sink(console_write_log, NULL);
 }
 
+/* All serial ports, the machine's first; NULL behind the last. */
+static struct uart *port_at(size_t i)
+{
+	if (i < count)
+		return &ports[i];
+	return i - count < own_count ? &own[i - count].uart : NULL;
+}
+
 static bool wants_attention(void)
 {
-	for (size_t i = 0; i < count; i++)
-		if (uart_iir(&ports[i]) != UART_IIR_NONE)
+	struct uart *u;
+
+	for (size_t i = 0; (u = port_at(i)); i++)
+		if (uart_iir(u) != UART_IIR_NONE)
 			return true;
 	return false;
 }
@@ -176,12 +230,12 @@ static bool wants_attention(void)
 static void on_irq(unsigned int vector)
 {
 	unsigned int turns = MAX_TURNS;
+	struct uart *u;
 
-	(void)vector;
-	irq_works = true;
+	irq_works |= vector - VEC_CONSOLE < count;
 	do {
-		for (size_t i = 0; i < count; i++)
-			uart_clear_status(&ports[i]);
+		for (size_t i = 0; (u = port_at(i)); i++)
+			uart_clear_status(u);
 		console_irq();
 	} while (wants_attention() && --turns);
 }
@@ -224,7 +278,7 @@ static uint64_t tick(void)
 {
 	uint64_t next = regular ? tsc_now() + tsc_from_ns(TICK_NS) : ~0ull;
 
-	if (polled || is_unproven())
+	if (polled || is_unproven() || own_count)
 		console_irq();
 	if (is_unproven())
 		next = MIN(next, tsc_now() + tsc_from_ns(UNPROVEN_NS));
@@ -237,11 +291,13 @@ void physical_console_use_irq(const struct handover *h)
 {
 	const struct acpi_info *acpi = firmware_tables(h->rsdp);
 
+	struct uart *u;
+
 	sched_set_housekeeping(tick);
-	if (!count && !screen)
+	if (!count && !own_count && !screen)
 		return;
-	for (size_t i = 0; i < count; i++)
-		polled |= !route(&ports[i], acpi, (unsigned int)i);
+	for (size_t i = 0; (u = port_at(i)); i++)
+		polled |= !route(u, acpi, (unsigned int)i);
 	if (polled)
 		log_info("a console's interrupt is not known: it is polled");
 	else

@@ -145,3 +145,35 @@ void boot_serial_write(const char *text, size_t len)
 			uart_putc(&ports[p], (uint8_t)text[i]);
 	}
 }
+
+/* ---- VMs' own ---- */
+
+bool serial_of_vm(const struct config_vm *vm, struct uart *u)
+{
+	if (vm->console < CONFIG_VM_CONSOLE_COM2 || vm->console > CONFIG_VM_CONSOLE_COM4)
+		return false;
+	*u = (struct uart){.base = com_ports[1 + vm->console - CONFIG_VM_CONSOLE_COM2]};
+	return true;
+}
+
+unsigned int boot_check_console(const struct config_vm *vm, boot_report *report, void *ctx)
+{
+	const char *fault = NULL;
+	char text[160];
+	struct strbuf sb;
+	struct uart u;
+
+	if (!serial_of_vm(vm, &u))
+		return 0;
+	if (find_port(ports, port_count, &u) < port_count)
+		fault = "is the port of Socle's own console";
+	else if (!uart_probe(&u))
+		fault = "does not answer";
+	if (!fault)
+		return 0;
+	sb_init(&sb, text, sizeof(text));
+	sb_printf(&sb, "vm %s: console: com%d (port %xh) %s", vm->name,
+		  2 + vm->console - CONFIG_VM_CONSOLE_COM2, (unsigned int)u.base, fault);
+	report(ctx, &vm->pos[CONFIG_VM_CONSOLE], sb.text);
+	return 1;
+}

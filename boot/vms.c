@@ -7,6 +7,8 @@
 #include "arch/x86/tsc.h"
 #include "boot/image.h"
 #include "boot/panic.h"
+#include "boot/physical_console.h"
+#include "core/console.h"
 #include "core/cpuid.h"
 #include "core/gmem.h"
 #include "core/lifecycle.h"
@@ -168,6 +170,8 @@ static void build(struct vm *vm, const struct boot_vm *b, const struct mtrr *mtr
 	for (unsigned int i = 0; i < c->vcpus; i++)
 		build_vcpu(vm, i);
 	check(pc_init(&p->pc, vm, &options), "devices");
+	if (c->console != CONFIG_VM_CONSOLE_SHARED)
+		console_leave_line(vm, physical_console_own(c));
 }
 
 /* UTC at TSC 0, so that the time of day is this plus the TSC. */

@@ -92,6 +92,44 @@ static void check_autostart(struct check *c)
 			    "none there is no monitor to start one");
 }
 
+static bool is_own_port(const struct config_vm *vm)
+{
+	return vm->console >= CONFIG_VM_CONSOLE_COM2 && vm->console <= CONFIG_VM_CONSOLE_COM4;
+}
+
+/* Does [socle] name comN, N being 2 to 4, by that name or by its address? */
+static bool is_socles(const struct config_socle *socle, unsigned int n)
+{
+	static const uint16_t base[] = {[2] = 0x2f8, [3] = 0x3e8, [4] = 0x2e8};
+
+	for (size_t i = 0; i < socle->console_count; i++) {
+		const struct config_console *c = &socle->consoles[i];
+
+		if ((c->kind == CONFIG_CONSOLE_COM && c->address == n) ||
+		    (c->kind == CONFIG_CONSOLE_PORT && c->address == base[n]))
+			return true;
+	}
+	return false;
+}
+
+/* A port is one VM's, or Socle's own console. */
+static void check_console(struct check *c, size_t index)
+{
+	const struct config_vm *vm = &c->config->vms[index];
+	unsigned int n = 2 + vm->console - CONFIG_VM_CONSOLE_COM2;
+
+	if (!is_own_port(vm))
+		return;
+	if (is_socles(&c->config->socle, n))
+		check_error(c, vm->pos[CONFIG_VM_CONSOLE],
+			    "vm '%s' cannot have com%u: it is Socle's own console", vm->name, n);
+	for (size_t i = 0; i < index; i++)
+		if (c->config->vms[i].console == vm->console)
+			check_error(c, vm->pos[CONFIG_VM_CONSOLE],
+				    "vm '%s' cannot have com%u: it is vm '%s's", vm->name, n,
+				    c->config->vms[i].name);
+}
+
 size_t config_check(const struct config *config, const struct config_machine *machine,
 		    config_report *report, void *report_ctx)
 {
@@ -109,6 +147,8 @@ size_t config_check(const struct config *config, const struct config_machine *ma
 	if (machine->memory_mib > 0)
 		check_memory(&c);
 	check_autostart(&c);
+	for (size_t i = 0; i < config->vm_count; i++)
+		check_console(&c, i);
 	return c.errors;
 }
 

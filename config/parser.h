@@ -23,7 +23,6 @@ typedef void config_value_parser(struct parser *p, const struct config_key *key,
 struct config_choice {
 	const char *name;
 	uint64_t value;
-	bool later; /* known, but this version does not act on it: an error that says so */
 };
 
 struct config_key {
@@ -42,7 +41,7 @@ struct config_key {
 	bool required;
 	bool repeats; /* each line adds to the field's list */
 	bool may_be_empty;
-	bool later; /* as config_choice.later */
+	bool later; /* known, but this version does not act on it: an error that says so */
 };
 
 /* A kind of section. */

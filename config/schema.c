@@ -3,62 +3,59 @@
 #include "lib/util.h"
 
 /*
- * Every section, key and value there is. `later` marks what is known and not yet acted upon: using
- * it is an error that says so, since a key that is accepted and does nothing would be a lie.
+ * Every section, key and value there is. `later` marks keys that are known and not yet acted upon:
+ * using one is an error that says so, since a key that is accepted and does nothing would be a lie.
  */
 
 static const struct config_choice log_choices[] = {
-	{"error", LOG_ERROR, false},
-	{"warn", LOG_WARN, false},
-	{"info", LOG_INFO, false},
-	{"debug", LOG_DEBUG, false},
+	{"error", LOG_ERROR},
+	{"warn", LOG_WARN},
+	{"info", LOG_INFO},
+	{"debug", LOG_DEBUG},
 };
 
 static const struct config_choice on_panic_choices[] = {
-	{"halt", CONFIG_PANIC_HALT, false},
-	{"reboot", CONFIG_PANIC_REBOOT, false},
+	{"halt", CONFIG_PANIC_HALT},
+	{"reboot", CONFIG_PANIC_REBOOT},
 };
 
 static const struct config_choice mitigations_choices[] = {
-	{"auto", true, false},
-	{"off", false, false},
+	{"auto", true},
+	{"off", false},
 };
 
 static const struct config_choice yes_no_choices[] = {
-	{"yes", true, false},
-	{"no", false, false},
+	{"yes", true},
+	{"no", false},
 };
 
 static const struct config_choice kind_choices[] = {
-	{"linux", CONFIG_KIND_LINUX, false},	     {"flat16", CONFIG_KIND_FLAT16, false},
-	{"flat32", CONFIG_KIND_FLAT32, false},	     {"flat64", CONFIG_KIND_FLAT64, false},
-	{"multiboot", CONFIG_KIND_MULTIBOOT, false}, {"pvh", CONFIG_KIND_PVH, false},
+	{"linux", CONFIG_KIND_LINUX},	      {"flat16", CONFIG_KIND_FLAT16},
+	{"flat32", CONFIG_KIND_FLAT32},	      {"flat64", CONFIG_KIND_FLAT64},
+	{"multiboot", CONFIG_KIND_MULTIBOOT}, {"pvh", CONFIG_KIND_PVH},
 };
 
 static const struct config_choice action_choices[] = {
-	{"restart", CONFIG_ACTION_RESTART, false},
-	{"stop", CONFIG_ACTION_STOP, false},
+	{"restart", CONFIG_ACTION_RESTART},
+	{"stop", CONFIG_ACTION_STOP},
 };
 
 static const struct config_choice platform_choices[] = {
-	{"pc", CONFIG_PLATFORM_PC, false},
-	{"minimal", CONFIG_PLATFORM_MINIMAL, false},
+	{"pc", CONFIG_PLATFORM_PC},
+	{"minimal", CONFIG_PLATFORM_MINIMAL},
 };
 
 static const struct config_choice vm_console_choices[] = {
-	{"shared", CONFIG_VM_CONSOLE_SHARED, false}, {"none", CONFIG_VM_CONSOLE_NONE, false},
-	{"com2", CONFIG_VM_CONSOLE_COM2, true},	     {"com3", CONFIG_VM_CONSOLE_COM3, true},
-	{"com4", CONFIG_VM_CONSOLE_COM4, true},
+	{"shared", CONFIG_VM_CONSOLE_SHARED}, {"none", CONFIG_VM_CONSOLE_NONE},
+	{"com2", CONFIG_VM_CONSOLE_COM2},     {"com3", CONFIG_VM_CONSOLE_COM3},
+	{"com4", CONFIG_VM_CONSOLE_COM4},
 };
 
 #define CONSOLE(kind, address) ((kind) << CONFIG_CONSOLE_KIND_SHIFT | (address))
 static const struct config_choice console_choices[] = {
-	{"com1", CONSOLE(CONFIG_CONSOLE_COM, 1), false},
-	{"com2", CONSOLE(CONFIG_CONSOLE_COM, 2), false},
-	{"com3", CONSOLE(CONFIG_CONSOLE_COM, 3), false},
-	{"com4", CONSOLE(CONFIG_CONSOLE_COM, 4), false},
-	{"none", CONSOLE(CONFIG_CONSOLE_NONE, 0), false},
-	{"screen", CONSOLE(CONFIG_CONSOLE_SCREEN, 0), false},
+	{"com1", CONSOLE(CONFIG_CONSOLE_COM, 1)},  {"com2", CONSOLE(CONFIG_CONSOLE_COM, 2)},
+	{"com3", CONSOLE(CONFIG_CONSOLE_COM, 3)},  {"com4", CONSOLE(CONFIG_CONSOLE_COM, 4)},
+	{"none", CONSOLE(CONFIG_CONSOLE_NONE, 0)}, {"screen", CONSOLE(CONFIG_CONSOLE_SCREEN, 0)},
 };
 
 #define CHOICES(c) .parse = config_parse_choice, .choices = (c), .choice_count = ARRAY_SIZE(c)

@@ -145,25 +145,18 @@ static const struct config_choice *find_choice(struct parser *p, const struct co
 	const char *names[CHOICES_MAX];
 	char what[32];
 	struct strbuf sb;
-	size_t count = 0;
 
 	assert(key->choice_count <= CHOICES_MAX);
 	for (size_t i = 0; i < key->choice_count; i++) {
 		const struct config_choice *c = &key->choices[i];
 
-		if (text_equals(word, c->name)) {
-			if (!c->later || p->later)
-				return c;
-			parser_error(p, word.p, "%s = %s is not supported by this version of Socle",
-				     key->name, c->name);
-			return NULL;
-		}
-		if (!c->later || p->later)
-			names[count++] = c->name;
+		if (text_equals(word, c->name))
+			return c;
+		names[i] = c->name;
 	}
 	sb_init(&sb, what, sizeof(what));
 	sb_printf(&sb, "%s value", key->name);
-	parser_unknown(p, what, word, names, count);
+	parser_unknown(p, what, word, names, key->choice_count);
 	return NULL;
 }
 

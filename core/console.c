@@ -8,13 +8,12 @@
 
 #include "arch/x86/pages.h"
 #include "arch/x86/tsc.h"
+#include "core/console_own.h"
 #include "core/vm.h"
 #include "lib/err.h"
 #include "lib/string.h"
 
-#define INPUT_RING 1024u
-#define LOG_RING   32768u
-#define LOG_LINES  256u
+#define LOG_RING 32768u
 
 /* Twice a console's ring, which `log` prints as a whole. */
 #define MONITOR_RING  (2 * CONSOLE_RING)
@@ -28,28 +27,10 @@
 /* How long a line may stay unfinished before it is shown, and before another may break it. */
 #define SHOW_NS	 100000000u
 #define BREAK_NS 20000000u
+/* Messages that never end leave the monitor's line off the wire for so long at a time. */
+#define STARVED_NS 200000000u
 /* How long after input what the guest answers is shown at once. */
 #define TYPING_NS 1000000000u
-
-/* Turns to wait for room in the port: longer than a FIFO lasts at 9600 baud. */
-#define POLL_TURNS 200000u
-
-/* Heads and tails run freely; their differences count, their remainders index. */
-struct console {
-	struct console *next;
-	struct vm *vm;
-	struct console_client client;
-	uint32_t head, tail;
-	uint32_t line_end;	       /* after the last newline written */
-	uint64_t line_start;	       /* host TSC of the first byte after that */
-	uint64_t last_put, last_typed; /* host TSC */
-	bool refused;
-	uint32_t skipped; /* bytes never sent, since the monitor had the line */
-	uint32_t in_head, in_tail;
-	uint32_t mark[LOG_LINES]; /* by line of the log: what of this ring comes before it */
-	uint8_t in[INPUT_RING];
-	uint8_t ring[CONSOLE_RING];
-};
 
 /* What the monitor shows: lines on their way, and behind them the line that is being typed. */
 struct monitor_text {
@@ -57,25 +38,27 @@ struct monitor_text {
 	uint8_t escape;
 	bool open;
 	bool waits; /* the line is drawn again with the clock: messages may follow each other */
+	uint64_t drawn; /* host TSC at which it was drawn last */
 	uint32_t head, tail;
 	char *ring;
 	/* Of the line being typed: as it should be, and as it is on the wire. */
 	char line[CONSOLE_LINE], wire[CONSOLE_LINE];
 	uint8_t len, cursor, wire_len, wire_cursor;
 	uint32_t in_head, in_tail;
-	uint16_t in[MONITOR_INPUT]; /* bytes, or CONSOLE_ESCAPE */
-	uint32_t mark[LOG_LINES];   /* as struct console's */
+	uint16_t in[MONITOR_INPUT];	  /* bytes, or CONSOLE_ESCAPE */
+	uint32_t mark[CONSOLE_LOG_LINES]; /* as struct console's */
 };
 
+struct spinlock console_lock;
+
 static struct {
-	struct spinlock lock; /* guards all of this and the consoles */
 	struct monitor_text mon;
 	const struct console_port *port;
 	bool ready; /* console_init() was called */
 	bool use_irq, irq_on;
-	bool stuck;    /* the port took no byte in the time that polling gives it */
-	bool flushing; /* wait for nothing and nobody */
-	struct console *first;
+	bool stuck;	       /* the port took no byte in the time that polling gives it */
+	bool flushing;	       /* wait for nothing and nobody */
+	struct console *first; /* those on the line */
 	unsigned int count;
 	struct console *focus;
 	struct console *open;	/* whose unfinished line is on the wire; NULL: at its start */
@@ -85,7 +68,7 @@ static struct {
 	uint8_t staged_len, staged_at;
 	bool in_log; /* in the middle of line_tail's line */
 	uint32_t log_head, log_tail, line_head, line_tail;
-	uint32_t log_end[LOG_LINES];
+	uint32_t log_end[CONSOLE_LOG_LINES];
 	char log[LOG_RING];
 } con;
 
@@ -166,7 +149,7 @@ static bool keep_open(void)
 /* Has all been sent that guests had written before the log's next line? */
 static bool marks_passed(void)
 {
-	uint32_t slot = con.line_tail % LOG_LINES;
+	uint32_t slot = con.line_tail % CONSOLE_LOG_LINES;
 
 	if ((int32_t)(con.mon.mark[slot] - con.mon.tail) > 0)
 		return false;
@@ -180,7 +163,7 @@ static bool marks_passed(void)
 
 static uint8_t log_byte(void)
 {
-	if (con.log_tail != con.log_end[con.line_tail % LOG_LINES])
+	if (con.log_tail != con.log_end[con.line_tail % CONSOLE_LOG_LINES])
 		return (uint8_t)con.log[con.log_tail++ % LOG_RING];
 	con.line_tail++;
 	con.in_log = false;
@@ -200,6 +183,21 @@ static uint8_t guest_byte(struct console *c)
 	return byte;
 }
 
+static bool line_is_drawn(void)
+{
+	const struct monitor_text *m = &con.mon;
+
+	return m->wire_len == m->len && m->wire_cursor == m->cursor &&
+	       !memcmp(m->wire, m->line, m->len);
+}
+
+/* The line has been kept off the wire by messages for too long. */
+static bool line_starves(void)
+{
+	return con.mon.open && !line_is_drawn() &&
+	       tsc_now() - con.mon.drawn >= tsc_from_ns(STARVED_NS);
+}
+
 /*
  * Whose byte is next at this point: C's; NULL with con.in_log set: the log's; NULL: nothing to
  * send.
@@ -210,7 +208,7 @@ static struct console *choose(void)
 
 	if (!con.mon.open && con.open && keep_open())
 		return con.open->head != con.open->tail ? con.open : NULL;
-	if (log_waits() && marks_passed()) {
+	if (log_waits() && marks_passed() && !line_starves()) {
 		con.in_log = true;
 		return NULL;
 	}
@@ -269,14 +267,7 @@ static void draw_line(void)
 	memcpy(m->wire, m->line, m->len);
 	m->wire_len = m->len;
 	m->wire_cursor = m->cursor;
-}
-
-static bool line_is_drawn(void)
-{
-	const struct monitor_text *m = &con.mon;
-
-	return m->wire_len == m->len && m->wire_cursor == m->cursor &&
-	       !memcmp(m->wire, m->line, m->len);
+	m->drawn = tsc_now();
 }
 
 /* The next byte of the monitor's own. False: there is none. */
@@ -293,7 +284,7 @@ static bool monitor_byte(uint8_t *byte)
 			*byte = '\r';
 		}
 		return true;
-	} else if (m->open && !m->waits && !line_is_drawn()) {
+	} else if (m->open && !line_is_drawn() && (!m->waits || line_starves())) {
 		draw_line();
 	}
 	if (con.staged_at == con.staged_len)
@@ -344,7 +335,7 @@ static void set_irq(bool on)
 {
 	if (con.use_irq && on != con.irq_on) {
 		con.irq_on = on;
-		con.port->tx_irq(on);
+		con.port->tx_irq(con.port->ctx, on);
 	}
 }
 
@@ -354,13 +345,13 @@ static void pump(void)
 	unsigned int room;
 	uint8_t byte;
 
-	while ((room = con.port->tx_room()) > 0) {
+	while ((room = con.port->tx_room(con.port->ctx)) > 0) {
 		while (room--) {
 			if (!next_byte(&byte)) {
 				set_irq(false);
 				return;
 			}
-			con.port->tx(byte);
+			con.port->tx(con.port->ctx, byte);
 		}
 	}
 	set_irq(true);
@@ -369,8 +360,8 @@ static void pump(void)
 /* A port that did not move once is given no time any more until it does. */
 static bool wait_room(void)
 {
-	for (uint32_t i = 0; i < (con.stuck ? 1 : POLL_TURNS); i++) {
-		if (con.port->tx_room()) {
+	for (uint32_t i = 0; i < (con.stuck ? 1 : CONSOLE_POLL_TURNS); i++) {
+		if (con.port->tx_room(con.port->ctx)) {
 			con.stuck = false;
 			return true;
 		}
@@ -388,7 +379,7 @@ static void pump_polled(void)
 	while (wait_room()) {
 		if (!next_byte(&byte))
 			return;
-		con.port->tx(byte);
+		con.port->tx(con.port->ctx, byte);
 	}
 }
 
@@ -415,22 +406,23 @@ static void kick(void)
 
 void console_init(const struct console_port *port)
 {
-	spin_lock(&con.lock);
+	spin_lock(&console_lock);
 	con.port = port;
 	con.ready = true;
 	kick();
-	spin_unlock(&con.lock);
+	spin_unlock(&console_lock);
 }
 
 void console_use_irq(void)
 {
-	spin_lock(&con.lock);
+	spin_lock(&console_lock);
 	con.use_irq = con.port != NULL;
 	/* Input's interrupt goes on with the first call, even where output never has to wait. */
 	if (con.use_irq)
-		con.port->tx_irq(false);
+		con.port->tx_irq(con.port->ctx, false);
+	console_own_use_irq();
 	kick();
-	spin_unlock(&con.lock);
+	spin_unlock(&console_lock);
 }
 
 static void flush(void)
@@ -443,9 +435,10 @@ static void flush(void)
 
 void console_flush(void)
 {
-	spin_lock(&con.lock);
+	spin_lock(&console_lock);
 	flush();
-	spin_unlock(&con.lock);
+	console_own_flush();
+	spin_unlock(&console_lock);
 }
 
 /* ---- the hypervisor's lines ---- */
@@ -453,16 +446,23 @@ void console_flush(void)
 static bool log_fits(size_t len)
 {
 	return LOG_RING - (con.log_head - con.log_tail) >= len &&
-	       con.line_head - con.line_tail < LOG_LINES;
+	       con.line_head - con.line_tail < CONSOLE_LOG_LINES;
 }
 
-/* A full log waits no more for guests or for interrupts. A stuck port costs the oldest lines. */
+/*
+ * A full log waits no more for guests or for interrupts, but for no more than it needs: others want
+ * the lock. A stuck port costs the oldest lines.
+ */
 static void make_room(size_t len)
 {
-	if (!log_fits(len))
-		flush();
+	uint8_t byte;
+
+	con.flushing = true;
+	while (con.port && !log_fits(len) && wait_room() && next_byte(&byte))
+		con.port->tx(con.port->ctx, byte);
+	con.flushing = false;
 	while (!log_fits(len)) {
-		con.log_tail = con.log_end[con.line_tail % LOG_LINES];
+		con.log_tail = con.log_end[con.line_tail % CONSOLE_LOG_LINES];
 		con.line_tail++;
 		con.in_log = false;
 	}
@@ -481,17 +481,17 @@ void console_write_log(void *ctx, const char *line, size_t len)
 
 	(void)ctx;
 	len = MIN(len, LOG_RING / 2);
-	spin_lock(&con.lock);
+	spin_lock(&console_lock);
 	make_room(len);
 	for (size_t i = 0; i < len; i++)
 		con.log[con.log_head++ % LOG_RING] = line[i];
-	slot = con.line_head % LOG_LINES;
+	slot = con.line_head % CONSOLE_LOG_LINES;
 	con.log_end[slot] = con.log_head;
 	set_marks(slot);
 	con.line_head++;
 	con.mon.waits = con.mon.open;
 	kick();
-	spin_unlock(&con.lock);
+	spin_unlock(&console_lock);
 }
 
 /* ---- guests ---- */
@@ -505,7 +505,7 @@ int console_attach(struct vm *vm, const struct console_client *client)
 		return -ENOMEM;
 	c->vm = vm;
 	c->client = *client;
-	spin_lock(&con.lock);
+	spin_lock(&console_lock);
 	for (end = &con.first; *end; end = &(*end)->next)
 		;
 	*end = c;
@@ -513,15 +513,41 @@ int console_attach(struct vm *vm, const struct console_client *client)
 	if (!con.focus)
 		con.focus = c;
 	vm->console = c;
-	spin_unlock(&con.lock);
+	spin_unlock(&console_lock);
 	return 0;
+}
+
+void console_leave_line(struct vm *vm, const struct console_port *port)
+{
+	struct console **at;
+
+	spin_lock(&console_lock);
+	for (at = &con.first; *at != vm->console; at = &(*at)->next)
+		;
+	*at = vm->console->next;
+	con.count--;
+	if (con.focus == vm->console)
+		con.focus = con.first;
+	console_own_add(vm->console, port);
+	spin_unlock(&console_lock);
+}
+
+bool console_on_line(const struct vm *vm)
+{
+	return vm->console && !vm->console->own;
 }
 
 void console_focus(struct vm *vm)
 {
-	spin_lock(&con.lock);
+	spin_lock(&console_lock);
 	con.focus = vm ? vm->console : NULL;
-	spin_unlock(&con.lock);
+	spin_unlock(&console_lock);
+}
+
+/* Does nobody wait for what C has written, while its ring is full? */
+static bool may_skip(const struct console *c)
+{
+	return c->own ? !c->port : con.mon.open;
 }
 
 bool console_put(struct vm *vm, uint8_t byte)
@@ -529,8 +555,8 @@ bool console_put(struct vm *vm, uint8_t byte)
 	struct console *c = vm->console;
 	bool taken;
 
-	spin_lock(&con.lock);
-	if (c->head - c->tail == CONSOLE_RING && con.mon.open) {
+	spin_lock(&console_lock);
+	if (c->head - c->tail == CONSOLE_RING && may_skip(c)) {
 		c->tail++;
 		c->skipped++;
 	}
@@ -542,10 +568,13 @@ bool console_put(struct vm *vm, uint8_t byte)
 		c->ring[c->head++ % CONSOLE_RING] = byte;
 		if (byte == '\n')
 			c->line_end = c->head;
-		kick();
+		if (c->own)
+			console_own_pump(c);
+		else
+			kick();
 	}
 	c->refused = !taken;
-	spin_unlock(&con.lock);
+	spin_unlock(&console_lock);
 	return taken;
 }
 
@@ -553,11 +582,11 @@ static bool take_input(struct console *c, uint8_t *byte)
 {
 	bool any;
 
-	spin_lock(&con.lock);
+	spin_lock(&console_lock);
 	any = c->in_head != c->in_tail;
 	if (any)
-		*byte = c->in[c->in_tail++ % INPUT_RING];
-	spin_unlock(&con.lock);
+		*byte = c->in[c->in_tail++ % CONSOLE_INPUT_RING];
+	spin_unlock(&console_lock);
 	return any;
 }
 
@@ -580,10 +609,10 @@ void console_reset(struct vm *vm)
 {
 	struct console *c = vm->console;
 
-	spin_lock(&con.lock);
+	spin_lock(&console_lock);
 	c->in_tail = c->in_head;
 	c->refused = false;
-	spin_unlock(&con.lock);
+	spin_unlock(&console_lock);
 }
 
 /* ---- the monitor ---- */
@@ -593,16 +622,16 @@ int console_set_monitor(uint8_t escape, void (*typed)(int key))
 	con.mon.ring = pages_alloc(MONITOR_RING / PAGE_SIZE);
 	if (!con.mon.ring)
 		return -ENOMEM;
-	spin_lock(&con.lock);
+	spin_lock(&console_lock);
 	con.mon.escape = escape;
 	con.mon.typed = typed;
-	spin_unlock(&con.lock);
+	spin_unlock(&console_lock);
 	return 0;
 }
 
 void console_monitor_open(bool open)
 {
-	spin_lock(&con.lock);
+	spin_lock(&console_lock);
 	con.mon.open = open;
 	con.mon.len = con.mon.cursor = 0;
 	/* Off the wire with it, the prompt included. */
@@ -612,7 +641,7 @@ void console_monitor_open(bool open)
 	for (struct console *c = con.first; c && open; c = c->next)
 		c->skipped = 0;
 	kick();
-	spin_unlock(&con.lock);
+	spin_unlock(&console_lock);
 }
 
 static void monitor_put(char c)
@@ -623,31 +652,31 @@ static void monitor_put(char c)
 
 void console_monitor_write(const char *text, size_t len)
 {
-	spin_lock(&con.lock);
+	spin_lock(&console_lock);
 	for (size_t i = 0; i < len; i++)
 		monitor_put(text[i]);
 	kick();
-	spin_unlock(&con.lock);
+	spin_unlock(&console_lock);
 }
 
 void console_monitor_line(const char *line, size_t len, size_t cursor)
 {
 	struct monitor_text *m = &con.mon;
 
-	spin_lock(&con.lock);
+	spin_lock(&console_lock);
 	m->waits = false;
 	m->len = (uint8_t)MIN(len, CONSOLE_LINE);
 	m->cursor = (uint8_t)MIN(cursor, m->len);
 	memcpy(m->line, line, m->len);
 	kick();
-	spin_unlock(&con.lock);
+	spin_unlock(&console_lock);
 }
 
 void console_monitor_enter(void)
 {
 	struct monitor_text *m = &con.mon;
 
-	spin_lock(&con.lock);
+	spin_lock(&console_lock);
 	/* Where it is not on the wire as it is, it goes there as a line like others. */
 	m->cursor = m->len;
 	if (!line_is_drawn() || con.staged_at != con.staged_len)
@@ -658,7 +687,7 @@ void console_monitor_enter(void)
 	monitor_put('\n');
 	m->len = m->cursor = 0;
 	kick();
-	spin_unlock(&con.lock);
+	spin_unlock(&console_lock);
 }
 
 void console_monitor_log(struct vm *vm)
@@ -666,7 +695,7 @@ void console_monitor_log(struct vm *vm)
 	struct console *c = vm->console;
 	uint32_t at;
 
-	spin_lock(&con.lock);
+	spin_lock(&console_lock);
 	at = c->head - MIN(c->head, CONSOLE_RING);
 	for (; at != c->head; at++)
 		if (c->ring[at % CONSOLE_RING] != '\r')
@@ -674,7 +703,7 @@ void console_monitor_log(struct vm *vm)
 	if (c->line_end != c->head)
 		monitor_put('\n');
 	kick();
-	spin_unlock(&con.lock);
+	spin_unlock(&console_lock);
 }
 
 uint32_t console_skipped(struct vm *vm)
@@ -691,15 +720,19 @@ struct vm *console_focused(void)
 
 /* ---- interrupts and time ---- */
 
-static void guest_input(uint8_t byte)
+void console_type(struct console *c, uint8_t byte)
 {
-	struct console *c = con.focus;
-
-	if (!c || c->in_head - c->in_tail == INPUT_RING)
+	if (c->in_head - c->in_tail == CONSOLE_INPUT_RING)
 		return;
-	c->in[c->in_head % INPUT_RING] = byte;
+	c->in[c->in_head % CONSOLE_INPUT_RING] = byte;
 	WRITE_ONCE(c->in_head, c->in_head + 1);
 	c->last_typed = tsc_now();
+}
+
+static void guest_input(uint8_t byte)
+{
+	if (con.focus)
+		console_type(con.focus, byte);
 }
 
 static void monitor_input(uint16_t key)
@@ -713,7 +746,7 @@ static void read_port(void)
 {
 	uint8_t byte;
 
-	while (con.port->rx(&byte)) {
+	while (con.port->rx(con.port->ctx, &byte)) {
 		if (con.mon.typed && byte == con.mon.escape)
 			monitor_input(CONSOLE_ESCAPE);
 		else if (con.mon.open || con.mon.in_head != con.mon.in_tail)
@@ -729,14 +762,14 @@ static bool take_key(int *key)
 	struct monitor_text *m = &con.mon;
 	bool any = false;
 
-	spin_lock(&con.lock);
+	spin_lock(&console_lock);
 	while (!any && m->in_head != m->in_tail) {
 		*key = m->in[m->in_tail++ % MONITOR_INPUT];
 		any = m->open || *key == CONSOLE_ESCAPE;
 		if (!any)
 			guest_input((uint8_t)*key);
 	}
-	spin_unlock(&con.lock);
+	spin_unlock(&console_lock);
 	return any;
 }
 
@@ -746,27 +779,27 @@ static void serve_monitor(void)
 
 	while (take_key(&key))
 		con.mon.typed(key);
-	spin_lock(&con.lock);
+	spin_lock(&console_lock);
 	kick();
-	spin_unlock(&con.lock);
+	spin_unlock(&console_lock);
 }
 
 static bool room_again(struct console *c)
 {
 	bool again;
 
-	spin_lock(&con.lock);
+	spin_lock(&console_lock);
 	again = c->refused && CONSOLE_RING - (c->head - c->tail) >= ROOM_AGAIN;
 	if (again)
 		c->refused = false;
-	spin_unlock(&con.lock);
+	spin_unlock(&console_lock);
 	return again;
 }
 
-/* Tells the devices what has changed for them. The list of consoles does not change any more. */
-static void serve_clients(void)
+/* Tells the devices what has changed for them. The lists of consoles do not change any more. */
+static void serve_clients(struct console *c)
 {
-	for (struct console *c = con.first; c; c = c->next) {
+	for (; c; c = c->next) {
 		bool input = READ_ONCE(c->in_head) != READ_ONCE(c->in_tail);
 
 		if (!input && !READ_ONCE(c->refused))
@@ -781,22 +814,24 @@ static void serve_clients(void)
 
 void console_irq(void)
 {
-	if (!con.port)
-		return;
-	spin_lock(&con.lock);
-	read_port();
-	pump();
-	spin_unlock(&con.lock);
+	spin_lock(&console_lock);
+	if (con.port) {
+		read_port();
+		pump();
+	}
+	console_own_serve();
+	spin_unlock(&console_lock);
 	if (con.mon.typed)
 		serve_monitor();
-	serve_clients();
+	serve_clients(con.first);
+	serve_clients(console_own_first());
 }
 
 uint64_t console_tick(void)
 {
 	uint64_t next = ~0ULL;
 
-	spin_lock(&con.lock);
+	spin_lock(&console_lock);
 	con.mon.waits = false;
 	/* Also where an interrupt is awaited: one that was lost must not stop the output for ever.
 	 */
@@ -804,12 +839,12 @@ uint64_t console_tick(void)
 		pump();
 	else
 		kick();
-	if (log_waits() || con.mon.open)
+	if (console_own_tick() || log_waits() || con.mon.open)
 		next = 0;
 	for (const struct console *c = con.first; c; c = c->next)
 		if (c->head != c->tail)
 			next = MIN(next, c->line_start + tsc_from_ns(SHOW_NS));
-	spin_unlock(&con.lock);
+	spin_unlock(&console_lock);
 	/* What is due but waits for the port, or for an open line to end, is worth a look soon. */
 	return MAX(next, tsc_now() + tsc_from_ns(BREAK_NS));
 }

@@ -5,6 +5,9 @@
  * VMs do not mix. The hypervisor's lines always start at the beginning of a line, and come after
  * what guests had written before them.
  *
+ * A VM may leave that line for a port of its own, where its bytes pass as they are both ways, or
+ * for none (console_leave_line()).
+ *
  * Locks: one lock guards all of this; it is the innermost, a VM's dev_lock comes before it, and
  * clients are called without it.
  */
@@ -23,12 +26,13 @@ struct vm;
 /* What typed() gets for the escape key; everything else is a byte. */
 #define CONSOLE_ESCAPE 0x100
 
-/* The physical port. Called with the console's lock held, from any core, so never twice at once. */
+/* A physical port. Called with the console's lock held, from any core, so never twice at once. */
 struct console_port {
-	unsigned int (*tx_room)(void); /* bytes that tx() takes now without loss */
-	void (*tx)(uint8_t byte);
-	bool (*rx)(uint8_t *byte); /* false: nothing was received */
-	void (*tx_irq)(bool on);   /* interrupt when there is room */
+	unsigned int (*tx_room)(void *ctx); /* bytes that tx() takes now without loss */
+	void (*tx)(void *ctx, uint8_t byte);
+	bool (*rx)(void *ctx, uint8_t *byte); /* false: nothing was received */
+	void (*tx_irq)(void *ctx, bool on);   /* interrupt when there is room */
+	void *ctx;
 };
 
 /* What the device behind a console is told. Called with the VM's dev_lock held. */
@@ -47,11 +51,11 @@ struct console_client {
  */
 void console_init(const struct console_port *port);
 
-/* From now on the port's interrupt calls console_irq(), and output need not wait for the port. */
+/* From now on the ports' interrupts call console_irq(), and output need not wait for the port. */
 void console_use_irq(void);
 
 /*
- * The physical port's interrupt, on the core that takes it; no lock of core/ held. Takes
+ * The interrupt of any of the ports, on the core that takes it; no lock of core/ held. Takes
  * dev_locks.
  */
 void console_irq(void);
@@ -79,8 +83,17 @@ void console_write_log(void *ctx, const char *line, size_t len);
 int console_attach(struct vm *vm, const struct console_client *client);
 
 /*
- * What is typed goes to VM from now on; the first VM attached has it at first. NULL: to nobody.
- * Any core.
+ * VM's console goes to PORT (kept by reference) and to nobody else; NULL: it is shown nowhere, but
+ * the monitor's log still has it. At boot, after console_attach().
+ */
+void console_leave_line(struct vm *vm, const struct console_port *port);
+
+/* Is VM's console on the line that the monitor is on? */
+bool console_on_line(const struct vm *vm);
+
+/*
+ * What is typed goes to VM from now on, which is on the line; the first such VM has it at first.
+ * NULL: to nobody. Any core.
  */
 void console_focus(struct vm *vm);
 
@@ -122,7 +135,8 @@ void console_monitor_enter(void);
 /* The last CONSOLE_RING bytes that VM wrote, as lines of the monitor's. VM has a console. */
 void console_monitor_log(struct vm *vm);
 
-/* Bytes of VM's that will never be sent, since the monitor was opened last. */
+/* Bytes of VM's, which is on the line, that will never be sent, since the monitor was opened last.
+ */
 uint32_t console_skipped(struct vm *vm);
 
 /* To whom typing goes; NULL: to nobody. */

@@ -215,7 +215,7 @@ static void leave(void)
 {
 	mon.open = false;
 	for (size_t i = 0; i < mon.count; i++)
-		if (console_skipped(mon.vms[i]))
+		if (console_on_line(mon.vms[i]) && console_skipped(mon.vms[i]))
 			log_info("vm %s: %u bytes of its output were not shown", mon.vms[i]->name,
 				 console_skipped(mon.vms[i]));
 	console_monitor_open(false);
@@ -224,6 +224,10 @@ static void leave(void)
 
 static void cmd_attach(struct vm *vm)
 {
+	if (!console_on_line(vm)) {
+		say("vm %s is not on this console", vm->name);
+		return;
+	}
 	console_focus(vm);
 	log_info("typing goes to vm %s; ^%c opens the monitor", vm->name, mon.escape + '@');
 	leave();

@@ -261,6 +261,7 @@ static void load_vm(struct loader *l, struct boot_vm *vm)
 		   &vm->initrd);
 	load_modules(l, vm);
 	l->report->cause = EFI_LOAD_ERROR;
+	boot_check_console(config, report_boot, l->report);
 	if (vm->kernel.path && l->report->errors == errors)
 		boot_check_vm(vm, report_boot, l->report);
 }

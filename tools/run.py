@@ -47,7 +47,7 @@ clock: sync=none
 ata0-master: type=disk, path={disk}, mode=flat
 boot: disk
 com1: enabled=1, mode=socket-client, dev=localhost:{port}
-log: {log}
+{com2}log: {log}
 panic: action=fatal
 error: action=report
 info: action=ignore
@@ -139,7 +139,8 @@ def start_bochs(args, scratch, log):
     with open(rc, "w", encoding="ascii") as f:
         f.write(BOCHSRC.format(memory=args.memory, host=min(args.memory, 2048), rom=OVMF_BOCHS, cpus=args.cpus,
                                model=args.model or "corei7_skylake_x", disk=disk,
-                               port=listener.getsockname()[1], log=log + ".bochs"))
+                               port=listener.getsockname()[1], log=log + ".bochs",
+                               com2=f"com2: enabled=1, mode=socket-client, dev={args.com2}\n" if args.com2 else ""))
     with open(script, "w", encoding="ascii") as f:
         f.write("continue\n")
     # Bochs' text display wants a terminal of its own.
@@ -186,6 +187,8 @@ def start_qemu(args, accel, scratch, log):
                "-drive", f"if=pflash,format=raw,unit=1,file={variables}",
                "-drive", f"if=none,id=disk,format=raw,snapshot=on,file={image}",
                "-chardev", "stdio,id=com1,signal=off", "-serial", "chardev:com1"]
+    if args.com2:
+        command += ["-serial", f"tcp:{args.com2}"]
     if args.icount:
         # The firmware's waits are long then: no drives that it would look for.
         command += ["-icount", "shift=0,sleep=off", "-nodefaults"]
@@ -356,6 +359,7 @@ def parse():
     p.add_argument("--memory", type=int, default=1024, metavar="MIB", help="default 1024")
     p.add_argument("--timeout", type=float, default=0, metavar="S", help="end the machine after S seconds")
     p.add_argument("--icount", action="store_true", help="time counts instructions (QEMU TCG; Bochs always does)")
+    p.add_argument("--com2", metavar="HOST:PORT", help="a second serial port, connected to who listens there (nc -l)")
     p.add_argument("--usb", action="store_true", help="the image is a USB stick (QEMU)")
     p.add_argument("--model", help="Bochs' cpu model, or QEMU's -cpu")
     p.add_argument("--stay", action="store_true", help="go on when Socle returns to the firmware")
@@ -364,6 +368,8 @@ def parse():
     args = p.parse_args()
     if args.cpus < 1 or args.memory < 64:
         p.error("at least one core and 64 MiB")
+    if args.com2 and not re.fullmatch(r"[A-Za-z0-9.-]+:\d+", args.com2):
+        p.error("--com2 wants HOST:PORT")
     if not os.path.isfile(args.image):
         p.error(f"{args.image}: no such file")
     return args

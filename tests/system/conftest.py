@@ -19,7 +19,8 @@ ACCELS = ["tcg", "bochs"]
 BOCHS_EXTRA = re.compile(r"test_three_machines|test_linux_keeps_answering\[bochs-(hltoff|triple|flood)"
                          r"|test_fair_shares\[bochs-weights[01]|test_cap\b|test_restarts_leak|test_crashes_in_a_row"
                          r"|test_nothing_starts|test_reboot_can_stop|test_triple_fault\[|test_legacy_timer"
-                         r"|test_pc\[bochs-1|test_minimal\[|test_initrd_does_not_fit")
+                         r"|test_pc\[bochs-1|test_minimal\[|test_initrd_does_not_fit"
+                         r"|test_own_port_is_not")
 # What make test-quick boots there.
 BOCHS_QUICK = re.compile(r"test_kind_flat64|test_config\[bochs-unknown_key")
 
@@ -120,7 +121,8 @@ def boot(request, tmp_path):
     """boot(config, files) makes an image and boots it. CONFIG is the text of socle.cfg, None for no file."""
     machines = []
 
-    def start(config, files=(), accel="bochs", cpus=2, memory=512, model=None, usb=False, stay=False, timeout=180):
+    def start(config, files=(), accel="bochs", cpus=2, memory=512, model=None, usb=False, stay=False, timeout=180,
+              com2=None):
         image, socle_cfg = str(tmp_path / "disk.img"), "none"
         if config is not None:
             (tmp_path / "socle.cfg").write_bytes(config.encode() if isinstance(config, str) else config)
@@ -134,6 +136,7 @@ def boot(request, tmp_path):
         command += ["--model", model] if model else []
         command += ["--usb"] if usb else []
         command += ["--stay"] if stay else []
+        command += ["--com2", com2] if com2 else []
         machines.append(Machine(command + [image], log, timeout + 30))
         request.node.machines = machines
         return machines[-1]

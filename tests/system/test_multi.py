@@ -1,5 +1,6 @@
 """Several machines at once: their cores, consoles and lives, and the monitor."""
 import re
+import socket
 import time
 
 import pytest
@@ -159,6 +160,70 @@ def test_linux_keeps_answering(boot, accel, guest):
     m.expect("typing goes to vm linux")
     m.send("poweroff\r")
     m.finish()
+
+
+# ---- consoles of their own ----
+
+class SecondPort:
+    """The machine's second serial port: it is connected to this end."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = "localhost:%d" % self.listener.getsockname()[1]
+        self.got = b""
+
+    def accept(self):
+        self.listener.settimeout(60)
+        self.port, _ = self.listener.accept()
+        self.listener.close()
+
+    def expect(self, text, timeout=60):
+        self.port.settimeout(timeout)
+        while text not in self.got:
+            data = self.port.recv(4096)
+            assert data, f"no {text!r} before the end of {self.got!r}"
+            self.got += data
+
+
+def test_own_port(boot, accel):
+    """`console = com2`: bytes pass as they are, both ways, and nothing of it is on the common line; `none` is in the
+    monitor's log only."""
+    second = SecondPort()
+    m = boot(flat("echo64", "own", console="com2") + flat("echo64", "line") + flat("flat64", "mute", console="none"),
+             ["echo64.bin", "flat64.bin"], accel, com2=second.address)
+    second.accept()
+    second.expect(b"echo64: up\r\n")
+    m.expect("\necho64: up\r\n")
+    second.port.sendall(b"to \x1d you\r\x80\n")
+    second.expect(b"to \x1d you\r\x80\n")
+    m.send("here")
+    m.expect("here")
+    monitor = Monitor(m)
+    monitor.open()
+    assert "flat64: hello" in monitor.run("log mute")
+    assert "not on this console" in monitor.run("attach own")
+    second.port.sendall(b"meanwhile")
+    second.expect(b"meanwhile")
+    assert "to \x1d you" in monitor.run("log own")
+    assert "typing goes here" in re.search("^line .*$", monitor.run("list"), re.MULTILINE).group(0)
+    m.send(ESCAPE)
+    second.port.sendall(b"q")
+    m.expect("socle: vm own: shut down")
+    m.send("q")
+    m.finish()
+    # The firmware has had the port before, as any that it finds.
+    assert b"socle: " not in second.got
+    assert second.got.split(b"echo64: up")[1:] == [b"\r\nto \x1d you\r\x80\nmeanwhile"]
+    before = m.text().split("socle> ", maxsplit=1)[0]
+    assert before.count("echo64: up") == 1 and "flat64: hello" not in before
+
+
+def test_own_port_is_not_there(boot, accel):
+    """Before anything runs, the line of the file is named."""
+    m = boot(flat("flat64", console="com2"), ["flat64.bin"], accel)
+    m.finish(1)
+    assert any(re.search(r"socle.cfg:6:11: vm flat64: console: com2 \(port 2f8h\) does not answer", line)
+               for line in m.errors()), m.errors()
 
 
 # ---- the monitor ----

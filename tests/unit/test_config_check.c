@@ -95,6 +95,27 @@ static void nothing_that_would_start(void **state)
 	check(VM "[vm b]\nmemory=64M\nvcpus=1\nkernel=k\nautostart=no\n", 2, 1024, "");
 }
 
+static void a_port_has_one_owner(void **state)
+{
+	static const char b[] = "[vm b]\nmemory=64M\nvcpus=1\nkernel=k\n";
+	char text[300];
+
+	(void)state;
+	check(VM "console = com2\n", 2, 512, "");
+	sprintf(text, VM "console = com3\n%sconsole = com2\n", b);
+	check(text, 2, 1024, "");
+	sprintf(text, VM "console = none\n%sconsole = none\n", b);
+	check(text, 2, 1024, "");
+	sprintf(text, VM "console = com3\n%sconsole = com3\n", b);
+	check(text, 2, 1024, "10:11: vm 'b' cannot have com3: it is vm 'web's\n");
+	sprintf(text, "[socle]\nconsole = com1, com2\n" VM "console = com2\n");
+	check(text, 2, 512, "7:11: vm 'web' cannot have com2: it is Socle's own console\n");
+	sprintf(text, "[socle]\nconsole = port=0x2e8\n" VM "console = com4\n");
+	check(text, 2, 512, "7:11: vm 'web' cannot have com4: it is Socle's own console\n");
+	sprintf(text, "[socle]\nconsole = port=0x2f8\n" VM "console = com4\n");
+	check(text, 2, 512, "");
+}
+
 static void machine_with_too_few_processors(void **state)
 {
 	(void)state;
@@ -153,6 +174,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(machine_that_fits),
 		cmocka_unit_test(nothing_that_would_start),
+		cmocka_unit_test(a_port_has_one_owner),
 		cmocka_unit_test(machine_with_too_few_processors),
 		cmocka_unit_test(machine_with_too_little_memory),
 		cmocka_unit_test(check_after_errors),

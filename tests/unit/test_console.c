@@ -1,4 +1,4 @@
-/* links: tests/unit/support/fake_core.c */
+/* links: core/console_own.c tests/unit/support/fake_core.c */
 /*
  * Guests and the hypervisor on one line. The port of these tests takes `port.room` bytes at a
  * time.
@@ -25,32 +25,36 @@ static struct {
 	unsigned int typed_count, typed_taken;
 } port;
 
-static unsigned int tx_room(void)
+static unsigned int tx_room(void *ctx)
 {
 	unsigned int room = port.room;
 
+	(void)ctx;
 	port.room += port.refill;
 	return room;
 }
 
-static void tx(uint8_t byte)
+static void tx(void *ctx, uint8_t byte)
 {
+	(void)ctx;
 	assert_true(port.room > 0);
 	port.room--;
 	assert_true(port.count < sizeof(port.sent));
 	port.sent[port.count++] = (char)byte;
 }
 
-static bool rx(uint8_t *byte)
+static bool rx(void *ctx, uint8_t *byte)
 {
+	(void)ctx;
 	if (port.typed_taken == port.typed_count)
 		return false;
 	*byte = (uint8_t)port.typed[port.typed_taken++];
 	return true;
 }
 
-static void tx_irq(bool on)
+static void tx_irq(void *ctx, bool on)
 {
+	(void)ctx;
 	port.irq = on;
 }
 
@@ -101,7 +105,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
-	assert_int_equal(con.lock.next, con.lock.owner);
+	assert_int_equal(console_lock.next, console_lock.owner);
 	free(con.mon.ring);
 	for (unsigned int i = 0; i < ARRAY_SIZE(guest) && guest[i].vm; i++) {
 		free(guest[i].vm->console);
@@ -551,7 +555,7 @@ static unsigned int key_count;
 /* As the monitor itself does: the escape key opens it. Here 'q' closes it. */
 static void typed(int key)
 {
-	assert_int_equal(con.lock.next, con.lock.owner);
+	assert_int_equal(console_lock.next, console_lock.owner);
 	keys[key_count++] = key;
 	if (key == CONSOLE_ESCAPE)
 		console_monitor_open(true);
@@ -659,6 +663,49 @@ static void messages_go_before_the_line(void **state)
 }
 
 /* Neither cut its lines in two, nor does closing lose them. */
+/* A guest resets itself again and again: message follows message, and the port is slow. */
+static void messages_do_not_starve_the_line(void **state)
+{
+	char *at = port.sent;
+
+	(void)state;
+	monitor(1);
+	type("\x1d");
+	show("> ", 2);
+	port.count = 0;
+	for (unsigned int i = 0; i < 1000; i++) {
+		log_line("0123456789");
+		log_line("0123456789");
+		port.room = 12;
+		fake.tsc += MS;
+		console_irq();
+		console_tick();
+	}
+	port.sent[port.count] = '\0';
+	for (unsigned int i = 0; i < 4; i++) {
+		at = strstr(at, "> ");
+		assert_non_null(at);
+		at++;
+	}
+}
+
+/* It may take from others no more time than it needs. */
+static void a_full_log_waits_for_room_only(void **state)
+{
+	char line[100];
+
+	(void)state;
+	attach(1);
+	on_irqs(0);
+	memset(line, 'x', sizeof(line));
+	while (log_fits(sizeof(line)))
+		console_write_log(NULL, line, sizeof(line));
+	port.room = 1;
+	port.refill = 1;
+	console_write_log(NULL, line, sizeof(line));
+	assert_in_range(port.count, 1, 2 * sizeof(line));
+}
+
 static void the_monitors_lines_stay_whole(void **state)
 {
 	(void)state;
@@ -717,6 +764,8 @@ int main(void)
 		T(an_unfinished_line_ends_where_the_monitor_begins),
 		T(a_line_grows_at_its_end_and_else_is_drawn_anew),
 		T(messages_go_before_the_line),
+		T(messages_do_not_starve_the_line),
+		T(a_full_log_waits_for_room_only),
 		T(the_monitors_lines_stay_whole),
 		T(a_flood_does_not_stop_while_the_monitor_is_open),
 	};
