@@ -1,6 +1,6 @@
 /*
- * RSDP, XSDT, FADT with FACS, MADT, and the DSDT and SSDTs that iasl made from the *.asl files. The
- * platform is not hardware-reduced ACPI: it has the fixed PM1 registers, and a reset register. It
+ * RSDP, RSDT and XSDT, FADT with FACS, MADT, HPET, and the DSDT and SSDTs that iasl made from the
+ * *.asl files. The platform is not hardware-reduced ACPI: it has the fixed PM1 registers, and a reset register. It
  * is always in ACPI mode (no SMI command).
  */
 #include "guest/acpi.h"
@@ -9,8 +9,12 @@
 #include "dsdt.h"
 #include "guest/layout.h"
 #include "lib/assert.h"
+#include "lib/err.h"
 #include "lib/string.h"
 #include "lib/util.h"
+#include "ssdt_com2.h"
+#include "ssdt_fw_cfg.h"
+#include "ssdt_hpet.h"
 #include "ssdt_pc.h"
 #include "ssdt_rtc.h"
 
@@ -30,7 +34,9 @@ struct sdt_header {
 	char creator_id[4];
 	uint32_t creator_revision;
 } __attribute__((packed));
-_Static_assert(sizeof(struct sdt_header) == 36, "ACPI 5.2.6");
+_Static_assert(sizeof(struct sdt_header) == 36 &&
+		       offsetof(struct sdt_header, checksum) == ACPI_SDT_CHECKSUM,
+	       "ACPI 5.2.6");
 
 /* 5.2.5.3 */
 struct rsdp {
@@ -44,13 +50,25 @@ struct rsdp {
 	uint8_t extended_checksum;
 	uint8_t reserved[3];
 } __attribute__((packed));
-_Static_assert(sizeof(struct rsdp) == 36 && offsetof(struct rsdp, length) == 20, "ACPI 5.2.5.3");
+_Static_assert(sizeof(struct rsdp) == ACPI_RSDP_SIZE &&
+		       offsetof(struct rsdp, checksum) == ACPI_RSDP_CHECKSUM &&
+		       offsetof(struct rsdp, rsdt) == ACPI_RSDP_RSDT &&
+		       offsetof(struct rsdp, length) == ACPI_RSDP_OLD_SIZE &&
+		       offsetof(struct rsdp, xsdt) == ACPI_RSDP_XSDT &&
+		       offsetof(struct rsdp, extended_checksum) == ACPI_RSDP_EXTENDED_CHECKSUM,
+	       "ACPI 5.2.5.3");
 
-#define XSDT_ENTRIES 4 /* at most */
+#define ROOT_ENTRIES 10 /* at most */
 
+/* The same tables for those who know 64-bit addresses and for those who do not (5.2.7, 5.2.8). */
 struct xsdt {
 	struct sdt_header header;
-	uint64_t entries[XSDT_ENTRIES];
+	uint64_t entries[ROOT_ENTRIES];
+} __attribute__((packed));
+
+struct rsdt {
+	struct sdt_header header;
+	uint32_t entries[ROOT_ENTRIES];
 } __attribute__((packed));
 
 /* 5.2.3.2: a register in port space. */
@@ -60,7 +78,8 @@ struct gas {
 } __attribute__((packed));
 _Static_assert(sizeof(struct gas) == 12, "ACPI 5.2.3.2");
 
-#define GAS_PORT 1
+#define GAS_MEMORY 0
+#define GAS_PORT   1
 
 /* 5.2.9, revision 6.0. Members that are not named stay 0: not there. */
 struct fadt {
@@ -99,13 +118,12 @@ _Static_assert(offsetof(struct fadt, x_pm1a_evt) == 148, "ACPI 5.2.9");
 #define FADT_PWR_BUTTON	   BIT(4)
 #define FADT_SLP_BUTTON	   BIT(5)
 #define FADT_FIX_RTC	   BIT(6)
+#define FADT_TMR_VAL_EXT   BIT(8) /* the PM timer has 32 bits */
 #define FADT_RESET_REG_SUP BIT(10)
 
-/*
- * FADT.iapc_boot_arch, 5.2.9.3. The serial port is such a device; there is no 8042, so bit 1 is
- * clear.
- */
+/* FADT.iapc_boot_arch, 5.2.9.3. The serial port is such a device. */
 #define BOOT_ARCH_LEGACY_DEVICES BIT(0)
+#define BOOT_ARCH_8042		 BIT(1)
 #define BOOT_ARCH_NO_VGA	 BIT(2)
 #define BOOT_ARCH_NO_CMOS_RTC	 BIT(5)
 
@@ -166,14 +184,19 @@ _Static_assert(VM_MAX_VCPUS <= 255, "APIC IDs from 255 on need entries of type 9
 #define MADT_HIGH_LEVEL	 0xd /* active high, level-triggered: MPS INTI flags */
 #define MADT_ALL_CPUS	 0xff
 
+/* IA-PC HPET specification 1.0a, 3.2.4. */
+struct hpet {
+	struct sdt_header header;
+	uint32_t block_id; /* the lower half of the capabilities register */
+	struct gas address;
+	uint8_t number;
+	uint16_t min_tick; /* in periodic mode */
+	uint8_t attributes;
+} __attribute__((packed));
+_Static_assert(sizeof(struct hpet) == 56, "IA-PC HPET 3.2.4");
+
 #define LAPIC_ADDRESS 0xfee00000u
 #define TIMER_GSI     2
-
-/* Where the next table goes. */
-struct tables {
-	struct writer *w;
-	uint64_t next;
-};
 
 static uint8_t checksum(const void *data, size_t len)
 {
@@ -185,31 +208,42 @@ static uint8_t checksum(const void *data, size_t len)
 	return (uint8_t)-sum;
 }
 
-static uint64_t place(struct tables *t, const void *data, size_t len, unsigned int alignment)
+static uint32_t place(struct acpi_tables *t, const void *data, size_t size, unsigned int alignment)
 {
-	uint64_t at = ALIGN_UP(t->next, alignment);
+	uint32_t at = ALIGN_UP(t->used, alignment);
 
-	t->next = at + len;
-	assert(t->next <= LAYOUT_HIGH_RAM);
-	put_bytes(t->w, at, data, len);
+	assert(at + size <= ACPI_TABLES_MAX);
+	memcpy(t->bytes + at, data, size);
+	t->used = at + (uint32_t)size;
 	return at;
 }
 
-/* Fills in the header of a table with LEN bytes, and writes it. */
-static uint64_t place_sdt(struct tables *t, struct sdt_header *h, const char *signature,
-			  uint8_t revision, size_t len)
+/* Fills in the header of a table with SIZE bytes, and places it. Its checksum is made by link(). */
+static uint32_t place_sdt(struct acpi_tables *t, struct sdt_header *h, const char *signature,
+			  uint8_t revision, size_t size)
 {
+	uint32_t at;
+
 	memcpy(h->signature, signature, sizeof(h->signature));
 	memcpy(h->oem_id, OEM_ID, sizeof(h->oem_id));
 	memcpy(h->oem_table_id, OEM_TABLE_ID, sizeof(h->oem_table_id));
 	memcpy(h->creator_id, CREATOR_ID, sizeof(h->creator_id));
-	h->length = (uint32_t)len;
+	h->length = (uint32_t)size;
 	h->revision = revision;
 	h->oem_revision = 1;
 	h->creator_revision = 1;
-	h->checksum = 0;
-	h->checksum = checksum(h, len);
-	return place(t, h, len, 16);
+	at = place(t, h, size, 16);
+	assert(t->sdt_count < ACPI_SDTS_MAX);
+	t->sdt[t->sdt_count].at = at;
+	t->sdt[t->sdt_count++].size = (uint32_t)size;
+	return at;
+}
+
+static void add_pointer(struct acpi_tables *t, size_t at, uint8_t size)
+{
+	assert(t->pointer_count < ACPI_POINTERS_MAX);
+	t->pointer[t->pointer_count].at = (uint32_t)at;
+	t->pointer[t->pointer_count++].size = size;
 }
 
 static struct gas port(uint16_t address, uint8_t bits, uint8_t access_size)
@@ -220,28 +254,30 @@ static struct gas port(uint16_t address, uint8_t bits, uint8_t access_size)
 			    .address = address};
 }
 
-static uint64_t place_facs(struct tables *t)
+static uint32_t place_facs(struct acpi_tables *t)
 {
 	struct facs facs = {.signature = "FACS", .length = sizeof(facs), .version = 2};
 
-	return place(t, &facs, sizeof(facs), 64);
+	return place(t, &facs, sizeof(facs), ACPI_ALIGN);
 }
 
 static uint16_t boot_arch(const struct guest_platform *p)
 {
 	uint64_t arch = BOOT_ARCH_LEGACY_DEVICES | BOOT_ARCH_NO_VGA;
 
+	if (p->legacy)
+		arch |= BOOT_ARCH_8042;
 	if (!p->rtc)
 		arch |= BOOT_ARCH_NO_CMOS_RTC;
 	return (uint16_t)arch;
 }
 
-static uint64_t place_fadt(struct tables *t, const struct guest_platform *p, uint64_t facs,
-			   uint64_t dsdt)
+static uint32_t place_fadt(struct acpi_tables *t, const struct guest_platform *p, uint32_t facs,
+			   uint32_t dsdt)
 {
 	struct fadt f = {
-		.facs = (uint32_t)facs, /* and not in x_facs: only one may be set */
-		.dsdt = (uint32_t)dsdt,
+		.facs = facs, /* and not in x_facs: only one may be set */
+		.dsdt = dsdt,
 		.sci_int = p->sci_gsi,
 		.pm1a_evt = p->pm1_event,
 		.pm1a_cnt = p->pm1_control,
@@ -253,7 +289,7 @@ static uint64_t place_fadt(struct tables *t, const struct guest_platform *p, uin
 		.c3_latency = NO_C3,
 		.iapc_boot_arch = boot_arch(p),
 		.flags = FADT_WBINVD | FADT_PROC_C1 | FADT_PWR_BUTTON | FADT_SLP_BUTTON |
-			 FADT_FIX_RTC | FADT_RESET_REG_SUP,
+			 FADT_FIX_RTC | FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP,
 		.reset_reg = port(p->reset_port, 8, 1),
 		.reset_value = p->reset_value,
 		.x_dsdt = dsdt,
@@ -263,7 +299,12 @@ static uint64_t place_fadt(struct tables *t, const struct guest_platform *p, uin
 		.hypervisor_vendor = "SOCLE",
 	};
 
-	return place_sdt(t, &f.header, "FACP", 6, sizeof(f));
+	uint32_t at = place_sdt(t, &f.header, "FACP", 6, sizeof(f));
+
+	add_pointer(t, at + offsetof(struct fadt, facs), sizeof(f.facs));
+	add_pointer(t, at + offsetof(struct fadt, dsdt), sizeof(f.dsdt));
+	add_pointer(t, at + offsetof(struct fadt, x_dsdt), sizeof(f.x_dsdt));
+	return at;
 }
 
 /* The timer's interrupt is not on the pin of its number, which is the 8259 pair's own. */
@@ -275,7 +316,7 @@ static size_t add_timer(struct madt *m, size_t len)
 	return len + sizeof(timer);
 }
 
-static uint64_t place_madt(struct tables *t, const struct guest_platform *p, unsigned int vcpus)
+static uint32_t place_madt(struct acpi_tables *t, const struct guest_platform *p, unsigned int vcpus)
 {
 	struct madt m = {
 		.lapic_address = LAPIC_ADDRESS,
@@ -305,34 +346,122 @@ static uint64_t place_madt(struct tables *t, const struct guest_platform *p, uns
 	return place_sdt(t, &m.header, "APIC", 5, len);
 }
 
-static void put_rsdp(struct writer *w, uint64_t at, uint64_t xsdt)
+static uint32_t place_hpet(struct acpi_tables *t, const struct guest_platform *p)
 {
-	struct rsdp r = {.revision = 2, .length = sizeof(r), .xsdt = xsdt};
+	struct hpet h = {
+		.block_id = p->hpet_id,
+		.address = {.space = GAS_MEMORY, .bit_width = 64, .address = p->hpet_address},
+		.min_tick = p->hpet_min_tick,
+	};
+
+	return place_sdt(t, &h.header, "HPET", 1, sizeof(h));
+}
+
+/* Devices, each in a table of its own for the VMs that have it. */
+static unsigned int place_ssdts(struct acpi_tables *t, const struct guest_platform *p,
+				uint32_t *tables)
+{
+	const struct {
+		bool there;
+		const unsigned char *aml;
+		size_t size;
+	} ssdts[] = {
+		{p->rtc, ssdt_rtc_aml, sizeof(ssdt_rtc_aml)},
+		{p->legacy, ssdt_pc_aml, sizeof(ssdt_pc_aml)},
+		{p->com2, ssdt_com2_aml, sizeof(ssdt_com2_aml)},
+		{p->fw_cfg, ssdt_fw_cfg_aml, sizeof(ssdt_fw_cfg_aml)},
+		{p->hpet_address, ssdt_hpet_aml, sizeof(ssdt_hpet_aml)},
+	};
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(ssdts); i++) {
+		if (ssdts[i].there)
+			tables[n++] = place(t, ssdts[i].aml, ssdts[i].size, 16);
+	}
+	return n;
+}
+
+static void place_roots(struct acpi_tables *t, const uint32_t *tables, unsigned int n)
+{
+	struct xsdt x = {0};
+	struct rsdt r = {0};
+
+	for (unsigned int i = 0; i < n; i++)
+		x.entries[i] = r.entries[i] = tables[i];
+	t->xsdt = place_sdt(t, &x.header, "XSDT", 1, offsetof(struct xsdt, entries[n]));
+	t->rsdt = place_sdt(t, &r.header, "RSDT", 1, offsetof(struct rsdt, entries[n]));
+	for (unsigned int i = 0; i < n; i++) {
+		add_pointer(t, t->xsdt + offsetof(struct xsdt, entries[i]), sizeof(x.entries[i]));
+		add_pointer(t, t->rsdt + offsetof(struct rsdt, entries[i]), sizeof(r.entries[i]));
+	}
+}
+
+void acpi_build(struct acpi_tables *t, uint8_t *bytes, const struct guest_platform *p,
+		unsigned int vcpus)
+{
+	uint32_t tables[ROOT_ENTRIES], facs, dsdt;
+	unsigned int n = 0;
+
+	*t = (struct acpi_tables){.bytes = bytes};
+	facs = place_facs(t);
+	dsdt = place(t, dsdt_aml, sizeof(dsdt_aml), 16);
+	tables[n++] = place_fadt(t, p, facs, dsdt);
+	tables[n++] = place_madt(t, p, vcpus);
+	if (p->hpet_address)
+		tables[n++] = place_hpet(t, p);
+	n += place_ssdts(t, p, &tables[n]);
+	place_roots(t, tables, n);
+}
+
+/* Makes the tables good at BASE, which is a multiple of ACPI_ALIGN. */
+static void link(struct acpi_tables *t, uint32_t base)
+{
+	for (unsigned int i = 0; i < t->pointer_count; i++) {
+		uint8_t *at = t->bytes + t->pointer[i].at;
+		uint32_t value; /* the upper half of a longer one is 0 */
+
+		memcpy(&value, at, sizeof(value));
+		value += base;
+		memcpy(at, &value, sizeof(value));
+	}
+	for (unsigned int i = 0; i < t->sdt_count; i++) {
+		uint8_t *at = t->bytes + t->sdt[i].at;
+
+		at[offsetof(struct sdt_header, checksum)] = checksum(at, t->sdt[i].size);
+	}
+}
+
+void acpi_rsdp(uint8_t rsdp[ACPI_RSDP_SIZE], const struct acpi_tables *t, uint32_t base,
+	       bool checksums)
+{
+	struct rsdp r = {.revision = 2,
+			 .length = sizeof(r),
+			 .rsdt = base + t->rsdt,
+			 .xsdt = base + t->xsdt};
 
 	memcpy(r.signature, "RSD PTR ", sizeof(r.signature));
 	memcpy(r.oem_id, OEM_ID, sizeof(r.oem_id));
-	r.checksum = checksum(&r, offsetof(struct rsdp, length));
-	r.extended_checksum = checksum(&r, sizeof(r));
-	put_bytes(w, at, &r, sizeof(r));
+	if (checksums) {
+		r.checksum = checksum(&r, ACPI_RSDP_OLD_SIZE);
+		r.extended_checksum = checksum(&r, sizeof(r));
+	}
+	memcpy(rsdp, &r, sizeof(r));
 }
 
 uint64_t guest_acpi_write(struct writer *w, const struct guest_platform *p, unsigned int vcpus)
 {
-	struct tables t = {.w = w, .next = LAYOUT_ACPI + sizeof(struct rsdp)};
-	struct xsdt x = {0};
-	uint64_t facs, dsdt, xsdt;
-	size_t n = 0;
+	uint32_t base = LAYOUT_ACPI + ACPI_ALIGN;
+	uint8_t *bytes = gmem_ptr(w->vm, base, ACPI_TABLES_MAX);
+	uint8_t rsdp[ACPI_RSDP_SIZE];
+	struct acpi_tables t;
 
-	facs = place_facs(&t);
-	dsdt = place(&t, dsdt_aml, sizeof(dsdt_aml), 16);
-	x.entries[n++] = place_fadt(&t, p, facs, dsdt);
-	x.entries[n++] = place_madt(&t, p, vcpus);
-	if (p->rtc)
-		x.entries[n++] = place(&t, ssdt_rtc_aml, sizeof(ssdt_rtc_aml), 16);
-	if (p->legacy)
-		x.entries[n++] = place(&t, ssdt_pc_aml, sizeof(ssdt_pc_aml), 16);
-	xsdt = place_sdt(&t, &x.header, "XSDT", 1,
-			 offsetof(struct xsdt, entries) + n * sizeof(x.entries[0]));
-	put_rsdp(w, LAYOUT_ACPI, xsdt);
+	if (!bytes) {
+		w->err = -EFAULT;
+		return 0;
+	}
+	acpi_build(&t, bytes, p, vcpus);
+	link(&t, base);
+	acpi_rsdp(rsdp, &t, base, true);
+	put_bytes(w, LAYOUT_ACPI, rsdp, sizeof(rsdp));
 	return LAYOUT_ACPI;
 }

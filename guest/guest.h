@@ -50,7 +50,12 @@ struct guest_platform {
 	uint8_t ioapic_id;
 	uint32_t ioapic_address; /* its pins are GSI 0 on */
 	bool rtc;		 /* there is a CMOS clock at ports 70h and 71h */
-	bool legacy;		 /* there are an 8259 pair and an 8254, whose interrupt is GSI 2 */
+	bool legacy;		 /* 8259 pair, 8254, whose interrupt is GSI 2, and 8042 */
+	bool com2;		 /* a second serial port at 2f8h, IRQ 3 */
+	bool fw_cfg;		 /* at 510h */
+	uint32_t hpet_address;	 /* 0: there is none */
+	uint32_t hpet_id;	 /* the lower half of its capabilities */
+	uint16_t hpet_min_tick;
 };
 
 /*

@@ -61,6 +61,8 @@ static uint64_t find(const struct vm *vm, const char *signature)
 
 	if (is(vm, xsdt, signature))
 		return xsdt;
+	if (is(vm, guest_vm_get(vm, 0xe0000 + 16, 4), signature))
+		return guest_vm_get(vm, 0xe0000 + 16, 4);
 	for (uint64_t at = xsdt + 36; at < xsdt + len; at += 8) {
 		uint64_t table = guest_vm_get(vm, at, 8);
 
@@ -88,7 +90,7 @@ static void rsdp(void **state)
 
 static void every_table(void **state)
 {
-	static const char *const signatures[] = {"XSDT", "FACP", "APIC", "DSDT"};
+	static const char *const signatures[] = {"XSDT", "RSDT", "FACP", "APIC", "DSDT"};
 	struct vm *vm = with_tables(&platform, VM_MAX_VCPUS);
 
 	(void)state;
@@ -99,6 +101,51 @@ static void every_table(void **state)
 		assert_true(table > 0xe0000 && table < 0x100000);
 		assert_int_equal(sum(vm, table, guest_vm_get(vm, table + 4, 4)), 0);
 	}
+	guest_vm_free(vm);
+}
+
+/* For those who know 32-bit addresses alone. */
+static void roots_name_the_same(void **state)
+{
+	struct guest_platform p = platform;
+	struct vm *vm;
+	uint64_t xsdt, rsdt, n;
+
+	(void)state;
+	p.rtc = p.legacy = p.com2 = p.fw_cfg = true;
+	p.hpet_address = 0xfed00000;
+	vm = with_tables(&p, 2);
+	xsdt = find(vm, "XSDT");
+	rsdt = find(vm, "RSDT");
+	n = (guest_vm_get(vm, xsdt + 4, 4) - 36) / 8;
+	assert_int_equal(n, 8);
+	assert_int_equal(guest_vm_get(vm, rsdt + 4, 4), 36 + 4 * n);
+	for (uint64_t i = 0; i < n; i++)
+		assert_int_equal(guest_vm_get(vm, rsdt + 36 + 4 * i, 4),
+				 guest_vm_get(vm, xsdt + 36 + 8 * i, 8));
+	guest_vm_free(vm);
+}
+
+static void hpet(void **state)
+{
+	struct guest_platform p = platform;
+	struct vm *vm = with_tables(&p, 1);
+	uint64_t t;
+
+	(void)state;
+	assert_int_equal(find(vm, "HPET"), 0);
+	guest_vm_free(vm);
+	p.hpet_address = 0xfed00000;
+	p.hpet_id = 0x8086a201;
+	p.hpet_min_tick = 500;
+	vm = with_tables(&p, 1);
+	t = find(vm, "HPET");
+	assert_int_equal(sum(vm, t, guest_vm_get(vm, t + 4, 4)), 0);
+	assert_int_equal(guest_vm_get(vm, t + 4, 4), 56);
+	assert_int_equal(guest_vm_get(vm, t + 36, 4), 0x8086a201);
+	assert_int_equal(guest_vm_get(vm, t + 40, 4), 0x00004000); /* in memory, 64 bits wide */
+	assert_int_equal(guest_vm_get(vm, t + 44, 8), 0xfed00000);
+	assert_int_equal(guest_vm_get(vm, t + 53, 2), 500);
 	guest_vm_free(vm);
 }
 
@@ -119,6 +166,7 @@ static void fadt(void **state)
 	assert_int_equal(guest_vm_get(vm, t + 89, 1), 2);
 	assert_int_equal(guest_vm_get(vm, t + 91, 1), 4);
 	assert_int_equal(guest_vm_get(vm, t + 109, 2), 0x25); /* no 8042, no VGA, no RTC */
+	assert_int_equal(guest_vm_get(vm, t + 112, 4) & (1 << 8), 1 << 8); /* TMR_VAL_EXT */
 	assert_int_equal(guest_vm_get(vm, t + 112, 4) & (1 << 10), 1 << 10);
 	assert_int_equal(guest_vm_get(vm, t + 112, 4) & (1 << 20), 0); /* HW_REDUCED_ACPI */
 	assert_int_equal(guest_vm_get(vm, t + 116, 4), 0x01000801);    /* RESET_REG */
@@ -217,6 +265,8 @@ static void madt_of_a_pc(void **state)
 		count_madt(vm, counts);
 		assert_int_equal(counts[0], sizes[i]);
 		assert_int_equal(counts[2], 2);
+		/* An 8042. */
+		assert_int_equal(guest_vm_get(vm, find(vm, "FACP") + 109, 2), 0x27);
 		assert_true(is(vm, find(vm, "SSDT"), "SSDT"));
 		guest_vm_free(vm);
 	}
@@ -242,13 +292,14 @@ static void dump(const struct vm *vm, const char *dir, const char *signature)
 /* The compiler of ACPI's reference implementation can read all of it and has nothing to say. */
 static void disassembles(void **state)
 {
-	static const char *const signatures[] = {"XSDT", "FACP", "APIC", "FACS", "DSDT", "SSDT"};
+	static const char *const signatures[] = {"XSDT", "FACP", "APIC", "FACS", "DSDT", "SSDT", "HPET"};
 	struct guest_platform p = platform;
 	struct vm *vm;
 	char dir[] = "/tmp/socle-acpi-XXXXXX", command[512];
 
 	(void)state;
 	p.rtc = true;
+	p.hpet_address = 0xfed00000;
 	vm = with_tables(&p, 3);
 	assert_non_null(mkdtemp(dir));
 	for (size_t i = 0; i < ARRAY_SIZE(signatures); i++) {
@@ -276,7 +327,8 @@ int main(void)
 		cmocka_unit_test(rsdp),		cmocka_unit_test(every_table),
 		cmocka_unit_test(fadt),		cmocka_unit_test(clock_that_is_there),
 		cmocka_unit_test(madt),		cmocka_unit_test(madt_of_a_pc),
-		cmocka_unit_test(disassembles),
+		cmocka_unit_test(disassembles), cmocka_unit_test(roots_name_the_same),
+		cmocka_unit_test(hpet),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
