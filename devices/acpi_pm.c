@@ -25,7 +25,20 @@ static uint32_t timer(void)
 	return (uint32_t)clock_ticks(ACPI_PM_TMR_HZ);
 }
 
-/* TMR_STS is set whenever the timer's highest bit changes (4.8.3.3): seen at the next access. */
+/* The next change of the timer's highest bit, where somebody waits for it. */
+static void arm(struct acpi_pm *pm)
+{
+	uint64_t ticks = clock_ticks(ACPI_PM_TMR_HZ);
+	bool waits = pm->enable & TMR_STS && !(pm->status & TMR_STS);
+	uint64_t at = clock_tsc_of(((ticks >> 31) + 1) << 31, ACPI_PM_TMR_HZ);
+
+	if (!waits)
+		at = 0;
+	if (at != pm->overflow.at)
+		dev_timer_set(pm->vm, &pm->overflow, at);
+}
+
+/* TMR_STS is set whenever the timer's highest bit changes (4.8.3.3). */
 static void update(struct acpi_pm *pm)
 {
 	bool high = timer() >> 31;
@@ -39,6 +52,12 @@ static void update(struct acpi_pm *pm)
 		pm->sci = sci;
 		vm_set_irq(pm->vm, ACPI_SCI_GSI, sci);
 	}
+	arm(pm);
+}
+
+static void overflowed(void *dev)
+{
+	update(dev);
 }
 
 static uint8_t read_byte(const struct acpi_pm *pm, uint64_t offset)
@@ -108,12 +127,18 @@ int acpi_pm_init(struct acpi_pm *pm, struct vm *vm)
 
 	if (err)
 		return err;
-	*pm = (struct acpi_pm){.vm = vm};
+	*pm = (struct acpi_pm){.vm = vm, .overflow = {.expired = overflowed, .dev = pm}};
+	dev_timer_add(vm, &pm->overflow);
 	return bus_add_pio(vm, ACPI_PM_TMR_PORT, 4, pm_timer, pm);
 }
 
 void acpi_pm_reset(struct acpi_pm *pm)
 {
-	*pm = (struct acpi_pm){.vm = pm->vm, .timer_high = timer() >> 31};
+	dev_timer_set(pm->vm, &pm->overflow, 0);
+	pm->status = 0;
+	pm->enable = 0;
+	pm->control = 0;
+	pm->timer_high = timer() >> 31;
+	pm->sci = false;
 	vm_set_irq(pm->vm, ACPI_SCI_GSI, false);
 }

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/devtimer.h"
+
 /* As the FADT says. */
 #define ACPI_PM1_EVT_PORT 0x600
 #define ACPI_PM1_CNT_PORT 0x604
@@ -21,6 +23,7 @@ struct acpi_pm {
 	uint16_t status, enable, control;
 	bool timer_high; /* bit 31 of the timer when last looked at: TMR_STS tells of its changes */
 	bool sci;	 /* level of the interrupt line */
+	struct dev_timer overflow; /* the next change of that bit, while it interrupts */
 };
 
 /* Puts the registers on VM's bus. 0 or bus errors. */

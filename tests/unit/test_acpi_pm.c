@@ -1,7 +1,9 @@
-/* links: devices/acpi_pm.c core/bus.c core/clock.c tests/unit/support/fake_core.c tests/unit/support/fake_bus.c */
+/* links: devices/acpi_pm.c core/devtimer.c core/bus.c core/clock.c tests/unit/support/fake_core.c tests/unit/support/fake_bus.c */
 /* ACPI 6.5, 4.8.3: the fixed hardware that the FADT names. */
 #include "tests/unit/support/fake_core.h"
 
+#include "core/clock.h"
+#include "core/devtimer.h"
 #include "devices/acpi_pm.h"
 
 #define PM1_STS 0x600
@@ -98,6 +100,34 @@ static void timer_status(void **state)
 	assert_int_equal(fake_in(vm, PM1_STS, 4), 0);
 }
 
+/* The system control interrupt comes when the timer overflows, without anybody looking. */
+static void overflow_interrupts(void **state)
+{
+	uint64_t overflow = clock_tsc_of(1ULL << 31, ACPI_PM_TMR_HZ);
+
+	(void)state;
+	vm->state = VM_RUNNING;
+	assert_int_equal(vm->timers_at, 0);
+	fake_out(vm, PM1_EN, 2, 1);
+	assert_int_equal(vm->timers_at, overflow);
+	fake.tsc = overflow - 1;
+	dev_timers_run(vm);
+	assert_false(fake.line[ACPI_SCI_GSI]);
+	fake.tsc = overflow;
+	dev_timers_run(vm);
+	assert_true(fake.line[ACPI_SCI_GSI]);
+	/* Until that is answered there is no next one. */
+	assert_int_equal(vm->timers_at, 0);
+	fake_out(vm, PM1_STS, 2, 1);
+	assert_false(fake.line[ACPI_SCI_GSI]);
+	assert_int_equal(vm->timers_at, clock_tsc_of(2ULL << 31, ACPI_PM_TMR_HZ));
+	fake_out(vm, PM1_EN, 2, 0);
+	assert_int_equal(vm->timers_at, 0);
+	fake_out(vm, PM1_EN, 2, 1);
+	acpi_pm_reset(&pm);
+	assert_int_equal(vm->timers_at, 0);
+}
+
 static void enable_bytes(void **state)
 {
 	(void)state;
@@ -114,7 +144,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(timer_runs_at_its_rate), T(sci_is_always_enabled), T(soft_off),
-		T(timer_status),	   T(enable_bytes),
+		T(timer_status),	   T(enable_bytes),	     T(overflow_interrupts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
