@@ -141,6 +141,7 @@ void vapic_irq_reset(struct vcpu *v)
 		vapic_put(v, APIC_IRR + (i << 4), 0);
 	}
 	__atomic_store_n(&v->apic_errors, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&v->extint, false, __ATOMIC_RELAXED);
 }
 
 void lapic_post(struct vcpu *v, uint8_t vector, bool level)
@@ -295,7 +296,7 @@ bool lapic_accepts_extint(const struct vcpu *v)
 	uint32_t lvt = vapic_get(v, APIC_LVT_LINT0);
 
 	/* Without its APIC a processor has INTR in place of LINT0 (11.4.3). */
-	if (v->apic_mode == APIC_OFF)
+	if (v->apic_mode == APIC_OFF || __atomic_load_n(&v->extint, __ATOMIC_ACQUIRE))
 		return true;
 	return !(lvt & LVT_MASKED) && LVT_DELIVERY(lvt) == APIC_EXTINT;
 }
@@ -365,6 +366,12 @@ static bool deliver(struct vcpu *v, const struct apic_msg *msg)
 		if (!msg->level || msg->assert_level)
 			request_init(v);
 		return true;
+	case APIC_EXTINT:
+		if (!(vapic_get(v, APIC_SVR) & SVR_ENABLE))
+			return false;
+		__atomic_store_n(&v->extint, true, __ATOMIC_RELEASE);
+		vcpu_request(v, REQ_EVENT);
+		return true;
 	case APIC_STARTUP:
 		__atomic_store_n(&v->sipi_vector, msg->vector, __ATOMIC_RELEASE);
 		vcpu_request(v, REQ_SIPI);
@@ -407,12 +414,16 @@ bool lapic_send(struct vm *vm, struct vcpu *src, const struct apic_msg *msg)
 	return taken;
 }
 
-/* Shorthands that reach the sender do not go with INIT and start-up (tables 11-3 and 11-4). */
+/*
+ * Shorthands that reach the sender do not go with INIT and start-up (tables 11-3 and 11-4), and
+ * ExtINT is not for IPIs (11.6.1).
+ */
 static bool is_valid_ipi(const struct apic_msg *msg)
 {
 	bool to_self = msg->shorthand == 1 || msg->shorthand == 2;
 
-	return !(to_self && (msg->delivery == APIC_INIT || msg->delivery == APIC_STARTUP));
+	return msg->delivery != APIC_EXTINT &&
+	       !(to_self && (msg->delivery == APIC_INIT || msg->delivery == APIC_STARTUP));
 }
 
 void vapic_send_ipi(struct vcpu *v, uint32_t low, uint32_t dest)

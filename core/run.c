@@ -81,6 +81,7 @@ static uint8_t acknowledge_extint(struct vcpu *v)
 	uint8_t vector;
 
 	spin_lock(&vm->dev_lock);
+	__atomic_store_n(&v->extint, false, __ATOMIC_RELAXED);
 	vector = vm->extint.acknowledge(vm->extint.dev);
 	spin_unlock(&vm->dev_lock);
 	return vector;

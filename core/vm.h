@@ -167,6 +167,7 @@ struct vcpu {
 	/* Other cores may read. */
 	uint64_t ran;	     /* time on its core, in turns that have ended */
 	uint64_t turn_start; /* of the turn it has now; 0: none */
+	bool extint;	     /* any core: an I/O APIC has passed on the 8259 pair's interrupt */
 	uint32_t asked;	     /* any core: ASK_ bits, with vcpu_ask() */
 };
 

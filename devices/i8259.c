@@ -219,8 +219,23 @@ static uint8_t read_chip(struct i8259_chip *c, bool odd, bool cascaded)
 /* ---- the pair ---- */
 
 /*
- * INT of the second is the first's cascade input, INT of the first is LINT0 of all processors. It
- * falls with an INTA and rises again for the next request: AGAIN says that there was one.
+ * INT of the first goes to LINT0 of all processors, and to input 0 of the I/O APIC, whose entry
+ * passes it on when it says ExtINT (MultiProcessor Specification 3.6.2.2).
+ */
+static void raise(struct vm *vm)
+{
+	vm_set_irq(vm, I8259_GSI, false);
+	vm_set_irq(vm, I8259_GSI, true);
+	for (unsigned int i = 0; i < vm->vcpu_count; i++) {
+		lapic_lint(vm->vcpu[i], 0);
+		if (lapic_accepts_extint(vm->vcpu[i]))
+			vcpu_request(vm->vcpu[i], REQ_EVENT);
+	}
+}
+
+/*
+ * INT of the second is the first's cascade input. INT falls with an INTA and rises again for the
+ * next request: AGAIN says that there was one.
  */
 static void update(struct i8259 *pic, bool again)
 {
@@ -233,13 +248,10 @@ static void update(struct i8259 *pic, bool again)
 	pic->chip[0].latched |= second ? CASCADE_BIT : 0;
 	line = pending(&pic->chip[0], true) >= 0;
 	__atomic_store_n(&vm->extint.line, line, __ATOMIC_RELEASE);
-	if (!line || old)
-		return;
-	for (unsigned int i = 0; i < vm->vcpu_count; i++) {
-		lapic_lint(vm->vcpu[i], 0);
-		if (lapic_accepts_extint(vm->vcpu[i]))
-			vcpu_request(vm->vcpu[i], REQ_EVENT);
-	}
+	if (!line)
+		vm_set_irq(vm, I8259_GSI, false);
+	else if (!old)
+		raise(vm);
 }
 
 static void set_line(void *dev, unsigned int gsi, bool level)
@@ -247,7 +259,7 @@ static void set_line(void *dev, unsigned int gsi, bool level)
 	struct i8259 *pic = dev;
 	unsigned int input = gsi == TIMER_GSI ? 0 : gsi;
 
-	if (gsi >= ISA_IRQS || gsi == 0)
+	if (gsi >= ISA_IRQS || gsi == I8259_GSI)
 		return;
 	set_input(&pic->chip[input / 8], input % 8, level);
 	update(pic, false);

@@ -9,6 +9,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The I/O APIC's input that the pair's INT goes to. */
+#define I8259_GSI 0
+
 struct vm;
 
 struct i8259_chip {

@@ -121,6 +121,30 @@ static void nobody_who_listens_is_not_woken(void **state)
 	assert_true(vm->extint.line);
 }
 
+/* INT is also input 0 of the I/O APIC, and rises for each interrupt. */
+static void int_is_an_input_of_the_io_apic(void **state)
+{
+	(void)state;
+	line(4, true);
+	assert_int_equal(fake.rises[0], 1);
+	line(3, true);
+	assert_int_equal(fake.rises[0], 1);
+	expect_inta(0x33);
+	assert_false(fake.line[0]);
+	fake_out(vm, 0x20, 1, 0x20);
+	assert_int_equal(fake.rises[0], 2);
+	line(4, false);
+	assert_false(fake.line[0]);
+	/* Also where the next request is there already: automatic EOI. */
+	linux_init(0x03);
+	fake.rises[0] = 0;
+	edge(4);
+	edge(5);
+	expect_inta(0x34);
+	assert_int_equal(fake.rises[0], 2);
+	expect_inta(0x35);
+}
+
 /* Input 0 is the timer, which I/O APICs have on their pin 2. */
 static void the_timer(void **state)
 {
@@ -338,6 +362,7 @@ int main(void)
 		TEST(one_interrupt),
 		TEST(nobody_who_listens_is_not_woken),
 		TEST(the_timer),
+		TEST(int_is_an_input_of_the_io_apic),
 		TEST(the_second_chip),
 		TEST(special_fully_nested),
 		TEST(priorities),

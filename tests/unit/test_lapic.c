@@ -548,6 +548,29 @@ static void software_disable(void **state)
 	assert_int_equal(taken(cpu), 0x66);
 }
 
+/* An I/O APIC entry may send the 8259 pair's interrupt to a processor whose LINT0 is masked. */
+static void extint_by_message(void **state)
+{
+	struct apic_msg msg = {.dest = 1, .delivery = APIC_EXTINT};
+	struct vcpu *v = vm->vcpu[1];
+
+	(void)state;
+	assert_false(lapic_send(vm, NULL, &msg));
+	enable_all();
+	wr(cpu, APIC_LVT_LINT0, 0x10700);
+	fake_requests(v);
+	assert_true(lapic_send(vm, NULL, &msg));
+	assert_int_equal(fake_requests(v), REQ_EVENT);
+	assert_true(lapic_accepts_extint(v));
+	assert_false(lapic_accepts_extint(cpu));
+	lapic_reset(v, true);
+	assert_false(lapic_accepts_extint(v));
+	/* It is no delivery mode of IPIs. */
+	wr(v, APIC_SVR, 0x1ff);
+	send_ipi(cpu, 1, 0x4700);
+	assert_false(lapic_accepts_extint(v));
+}
+
 static void lint_pins(void **state)
 {
 	(void)state;
@@ -844,6 +867,7 @@ int main(void)
 		T(error_entry_with_illegal_vector),
 		T(software_disable),
 		T(lint_pins),
+		T(extint_by_message),
 		T(mmio_widths),
 		T(read_only_registers),
 		T(writes_by_the_processor),
