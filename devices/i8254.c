@@ -299,7 +299,8 @@ static void set_line(struct i8254 *pit, bool level)
 	if (level == pit->line)
 		return;
 	pit->line = level;
-	vm_set_irq(pit->vm, I8254_GSI, level);
+	if (!pit->replaced)
+		vm_set_irq(pit->vm, I8254_GSI, level);
 }
 
 static void arm(struct i8254 *pit, uint64_t t)
@@ -428,6 +429,7 @@ void i8254_reset(struct i8254 *pit)
 
 	pit->port_b = 0;
 	pit->line = false;
+	pit->replaced = false;
 	for (unsigned int i = 0; i < 3; i++) {
 		pit->counter[i] = (struct i8254_counter){.gate = i != 2, .count = 65536};
 		write_control(&pit->counter[i], 0x36);
@@ -437,4 +439,10 @@ void i8254_reset(struct i8254 *pit)
 	write_count(&pit->counter[1], 18, t);
 	write_count(&pit->counter[1], 0, t);
 	counter0_changed(pit, t);
+}
+
+void i8254_replace(struct i8254 *pit, bool on)
+{
+	pit->replaced = on;
+	vm_set_irq(pit->vm, I8254_GSI, pit->line && !on);
 }

@@ -41,7 +41,8 @@ struct i8254 {
 	struct vm *vm;
 	struct i8254_counter counter[3];
 	struct dev_timer timer; /* the next rise of counter 0's output */
-	bool line;
+	bool line;	/* counter 0's output, as far as it is followed */
+	bool replaced;	/* an HPET has its interrupt */
 	uint8_t port_b; /* 61h: bits 1:0, and REFRESH */
 };
 
@@ -52,5 +53,7 @@ int i8254_init(struct i8254 *pit, struct vm *vm);
  * vCPU runs.
  */
 void i8254_reset(struct i8254 *pit);
+/* An HPET takes counter 0's place at the interrupt controllers, or gives it back. dev_lock held. */
+void i8254_replace(struct i8254 *pit, bool on);
 
 #endif

@@ -297,7 +297,8 @@ static void update_line(struct rtc *rtc)
 	if (line == rtc->line)
 		return;
 	rtc->line = line;
-	vm_set_irq(rtc->vm, RTC_GSI, line);
+	if (!rtc->replaced)
+		vm_set_irq(rtc->vm, RTC_GSI, line);
 }
 
 static void expired(void *dev)
@@ -445,10 +446,17 @@ void rtc_reset(struct rtc *rtc)
 	rtc->adjust_s = 0;
 	rtc->flags = 0;
 	rtc->line = false;
+	rtc->replaced = false;
 	rtc->seen = clock_wall_ns(rtc->vm);
 	memset(rtc->ram, 0, sizeof(rtc->ram));
 	rtc->ram[REG_A] = A_START;
 	rtc->ram[REG_B] = B_24H;
 	put_memory_size(rtc);
 	update_line(rtc);
+}
+
+void rtc_replace(struct rtc *rtc, bool on)
+{
+	rtc->replaced = on;
+	vm_set_irq(rtc->vm, RTC_GSI, rtc->line && !on);
 }

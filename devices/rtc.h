@@ -23,6 +23,7 @@ struct rtc {
 	uint8_t flags;		/* register C's, as of SEEN */
 	uint64_t seen;		/* time of day of the VM in nanoseconds */
 	bool line;		/* level of the interrupt line */
+	bool replaced;		/* an HPET has that line */
 	struct dev_timer timer; /* the next event that raises it */
 	uint8_t ram[RTC_SIZE];	/* time registers: only while register B's SET stops the clock */
 };
@@ -31,5 +32,7 @@ struct rtc {
 int rtc_init(struct rtc *rtc, struct vm *vm);
 /* State after power-up, with the time of day of the VM. dev_lock held, or no vCPU runs. */
 void rtc_reset(struct rtc *rtc);
+/* An HPET takes the clock's place at the interrupt controllers, or gives it back. dev_lock held. */
+void rtc_replace(struct rtc *rtc, bool on);
 
 #endif
