@@ -47,6 +47,7 @@ struct boot_vm {
 	/* As many of each as config->module_count: the files, and what guest/ is given of them. */
 	struct boot_file *module_files;
 	struct guest_module *modules;
+	struct boot_file *fw_cfg_files; /* as many as config->fw_cfg_count */
 };
 
 /*

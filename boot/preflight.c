@@ -412,12 +412,13 @@ unsigned int boot_check_vm(const struct boot_vm *vm, boot_report *report, void *
 
 /*
  * What is counted here is generous, and bounded: 1 MiB, and 64 KiB for each core (stacks with guard
- * pages 48 KiB, tables), each VM (its structures and bitmaps) and each vCPU (its VMCS or VMCB, APIC
- * page, MSR bitmap and XSAVE area), beside console rings and page tables.
+ * pages 48 KiB, tables), 80 KiB for each VM (its structures, bitmaps and devices) and 64 KiB for
+ * each vCPU (its VMCS or VMCB, APIC page, MSR bitmap and XSAVE area), beside console rings and page
+ * tables.
  */
 #define POOL_FIXED    MIB(1)
 #define POOL_PER_CPU  KIB(64)
-#define POOL_PER_VM   KIB(64)
+#define POOL_PER_VM   KIB(80)
 #define POOL_PER_VCPU KIB(64)
 
 /* The pieces of RAM that a VM may be made of; each can begin and end in the middle of a table. */

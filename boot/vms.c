@@ -17,6 +17,7 @@
 #include "core/sched.h"
 #include "core/vm.h"
 #include "devices/pc.h"
+#include "guest/acpi_files.h"
 #include "guest/guest.h"
 #include "lib/err.h"
 #include "lib/log.h"
@@ -27,6 +28,8 @@ struct platform {
 	struct pc pc;
 	struct guest_platform shown; /* to the guest */
 	struct guest_image image;
+	struct acpi_files acpi;
+	struct fw_cfg_file files[FW_CFG_FILES_MAX];
 };
 
 static struct vm **vms;
@@ -42,6 +45,7 @@ static const struct guest_platform guest_platform = {
 	.ioapic_id = 0,
 	.ioapic_address = IOAPIC_GPA,
 	.rtc = true,
+	.fw_cfg = true,
 };
 
 static void *alloc(size_t size)
@@ -138,10 +142,45 @@ static void build_vcpu(struct vm *vm, unsigned int id)
 	check(hv->vcpu_init(v), "virtual processor");
 }
 
+/* The guest's files: its ACPI tables, and what its section names. */
+static struct fw_cfg_content fw_cfg_content(struct platform *p, const struct vm *vm,
+					    const struct boot_vm *b)
+{
+	const struct config_vm *c = b->config;
+	struct acpi_files *acpi = &p->acpi;
+	unsigned int n = 0;
+
+	_Static_assert(CONFIG_FW_CFG_MAX + 3 <= FW_CFG_FILES_MAX, "room for all files");
+	_Static_assert(CONFIG_FW_CFG_NAME_MAX == FW_CFG_NAME_MAX, "names fit");
+	acpi_make_files(acpi, &p->shown, vm->vcpu_count);
+	p->files[n++] = (struct fw_cfg_file){ACPI_RSDP_FILE, acpi->rsdp, sizeof(acpi->rsdp)};
+	p->files[n++] = (struct fw_cfg_file){ACPI_TABLES_FILE, acpi->tables, acpi->tables_size};
+	p->files[n++] = (struct fw_cfg_file){
+		ACPI_LOADER_FILE, acpi->command,
+		acpi->command_count * (uint32_t)sizeof(acpi->command[0])};
+	for (size_t i = 0; i < c->fw_cfg_count; i++)
+		p->files[n++] = (struct fw_cfg_file){c->fw_cfg[i].name, b->fw_cfg_files[i].data,
+						     (uint32_t)b->fw_cfg_files[i].size};
+	return (struct fw_cfg_content){.cmdline = c->cmdline, .file = p->files, .file_count = n};
+}
+
+/* What the tables say of devices that not every VM has. */
+static void show_options(struct guest_platform *shown, const struct pc_options *options)
+{
+	*shown = guest_platform;
+	shown->legacy = options->legacy;
+	if (options->hpet) {
+		shown->hpet_address = HPET_GPA;
+		shown->hpet_id = HPET_ID;
+		shown->hpet_min_tick = HPET_MIN_TICK;
+	}
+}
+
 static void build(struct vm *vm, const struct boot_vm *b, const struct mtrr *mtrr)
 {
 	const struct config_vm *c = b->config;
 	struct pc_options options = {.legacy = c->platform == CONFIG_PLATFORM_PC,
+				     .hpet = c->hpet,
 				     .debug_exit = c->debug_exit,
 				     .debug_console = c->debug_console};
 	struct platform *p = alloc(sizeof(*p));
@@ -157,14 +196,16 @@ static void build(struct vm *vm, const struct boot_vm *b, const struct mtrr *mtr
 	vm->weight = c->weight;
 	vm->cap = c->cap;
 	p->image = boot_image(b);
-	p->shown = guest_platform;
-	p->shown.legacy = options.legacy;
+	show_options(&p->shown, &options);
+	options.fw_cfg = fw_cfg_content(p, vm, b);
 	lay_out_ram(vm, b);
 	check(npt_map_ram(vm, mtrr), "nested page tables");
 	map_file(vm, &b->kernel);
 	map_file(vm, &b->initrd);
 	for (size_t i = 0; i < c->module_count; i++)
 		map_file(vm, &b->module_files[i]);
+	for (size_t i = 0; i < c->fw_cfg_count; i++)
+		map_file(vm, &b->fw_cfg_files[i]);
 	check(cpuid_init(vm), "CPUID table");
 	check(hv->vm_init(vm), "virtual machine");
 	for (unsigned int i = 0; i < c->vcpus; i++)

@@ -92,6 +92,10 @@ struct config_cpu_range {
 	struct config_pos pos;
 };
 
+/* Of one VM: files for the guest's fw_cfg device, and the characters of a file's name. */
+#define CONFIG_FW_CFG_MAX      32
+#define CONFIG_FW_CFG_NAME_MAX 55
+
 /* One line of a key that may be repeated: `module = TEXT`, `fw_cfg.NAME = TEXT`. */
 struct config_item {
 	const char *name; /* what follows `fw_cfg.`; NULL for modules */

@@ -413,12 +413,44 @@ void config_parse_modules(struct parser *p, const struct config_key *key, struct
 	add_item(p, &p->vm->modules, &p->vm->module_count, NULL, value);
 }
 
+/*
+ * The names that the device's specification leaves to users, in plain ASCII. Returns whether NAME
+ * is one, and new.
+ */
+static bool fw_cfg_name(struct parser *p, struct text name)
+{
+	const char *bad = NULL;
+
+	for (size_t i = 0; i < name.len && !bad; i++)
+		bad = name.p[i] > ' ' && name.p[i] < 0x7f ? NULL : name.p + i;
+	for (size_t i = 0; i < p->vm->fw_cfg_count; i++) {
+		if (!text_equals(name, p->vm->fw_cfg[i].name))
+			continue;
+		parser_error(p, name.p, "there is a file '%s' already, in line %u",
+			     p->vm->fw_cfg[i].name, p->vm->fw_cfg[i].pos.line);
+		return false;
+	}
+	if (bad)
+		parser_error(p, bad, "a file's name is made of ASCII characters without spaces");
+	else if (!text_starts_with(name, "opt/") || name.len == 4)
+		parser_error(p, name.p, "a file's name must begin with opt/, as in fw_cfg.opt/NAME");
+	else if (name.len > CONFIG_FW_CFG_NAME_MAX)
+		parser_error(p, name.p, "a file's name has at most %d characters, not %zu",
+			     CONFIG_FW_CFG_NAME_MAX, name.len);
+	else if (p->vm->fw_cfg_count == CONFIG_FW_CFG_MAX)
+		parser_error(p, p->key.p, "a VM has at most %d files of fw_cfg", CONFIG_FW_CFG_MAX);
+	else
+		return true;
+	return false;
+}
+
 void config_parse_fw_cfg(struct parser *p, const struct config_key *key, struct text value,
 			 void *field)
 {
-	const char *name = copy_text(p, text_from(p->key, p->key.p + key->prefix));
+	struct text name = text_from(p->key, p->key.p + key->prefix);
+	const char *copy = fw_cfg_name(p, name) ? copy_text(p, name) : NULL;
 
 	(void)field;
-	if (name)
-		add_item(p, &p->vm->fw_cfg, &p->vm->fw_cfg_count, name, value);
+	if (copy)
+		add_item(p, &p->vm->fw_cfg, &p->vm->fw_cfg_count, copy, value);
 }

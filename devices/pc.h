@@ -4,6 +4,9 @@
 
 #include "devices/acpi_pm.h"
 #include "devices/debug_ports.h"
+#include "devices/fw_cfg.h"
+#include "devices/hpet.h"
+#include "devices/i8042.h"
 #include "devices/i8254.h"
 #include "devices/i8259.h"
 #include "devices/ioapic.h"
@@ -15,15 +18,20 @@ struct vm;
 
 /* What a VM's section of the configuration says of its devices. */
 struct pc_options {
-	bool legacy;			    /* 8259 pair and 8254: platform = pc */
+	bool legacy;			    /* 8259 pair, 8254 and 8042: platform = pc */
+	bool hpet;
 	uint16_t debug_exit, debug_console; /* ports; 0: none */
+	struct fw_cfg_content fw_cfg;
 };
 
 struct pc {
-	bool legacy;
+	bool legacy, has_hpet;
 	struct ioapic ioapic;
-	struct i8259 pic; /* with legacy, like pit */
+	struct i8259 pic; /* with legacy, like pit and kbc */
 	struct i8254 pit;
+	struct i8042 kbc;
+	struct hpet hpet;
+	struct fw_cfg fw_cfg;
 	struct uart16550 com1;
 	struct acpi_pm pm;
 	struct reset_ports reset;

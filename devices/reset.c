@@ -139,7 +139,7 @@ static void port_80(void *dev, struct vcpu *v, uint64_t offset, bool write, uint
 		*value = r->post;
 }
 
-int reset_init(struct reset_ports *r, struct vm *vm, bool port_b)
+int reset_init(struct reset_ports *r, struct vm *vm, bool all)
 {
 	static const struct {
 		uint16_t port, count;
@@ -151,7 +151,7 @@ int reset_init(struct reset_ports *r, struct vm *vm, bool port_b)
 
 	*r = (struct reset_ports){.vm = vm};
 	reset_reset(r);
-	for (unsigned int i = port_b ? 0 : 1; i < ARRAY_SIZE(ports); i++) {
+	for (unsigned int i = all ? 0 : 3; i < ARRAY_SIZE(ports); i++) {
 		int err = bus_add_pio(vm, ports[i].port, ports[i].count, ports[i].handler, r);
 
 		if (err)

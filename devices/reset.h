@@ -20,9 +20,11 @@ struct reset_ports {
 	bool output_port; /* 64h got command D1h: the next byte to 60h is the output port */
 };
 
-/* Puts the ports on VM's bus; 61h only with PORT_B, for VMs whose 8254 has none. 0 or bus errors.
+/*
+ * Puts the ports on VM's bus; those of the keyboard controller and 61h only with ALL, for VMs that
+ * have no 8042 and no 8254. 0 or bus errors.
  */
-int reset_init(struct reset_ports *r, struct vm *vm, bool port_b);
+int reset_init(struct reset_ports *r, struct vm *vm, bool all);
 /* State after power-up. dev_lock held, or no vCPU runs. */
 void reset_reset(struct reset_ports *r);
 

@@ -202,17 +202,22 @@ bool ram_claim(struct ram *ram, struct handover *h, uint64_t pool, struct report
 	return true;
 }
 
-/* The files of VM: kernel, initrd, modules. */
+/* The files of VM: kernel, initrd, modules, those of fw_cfg. */
 static const struct boot_file *file_of(const struct boot_vm *vm, size_t index)
 {
 	if (index == 0)
 		return &vm->kernel;
-	return index == 1 ? &vm->initrd : &vm->module_files[index - 2];
+	if (index == 1)
+		return &vm->initrd;
+	index -= 2;
+	if (index < vm->config->module_count)
+		return &vm->module_files[index];
+	return &vm->fw_cfg_files[index - vm->config->module_count];
 }
 
 static size_t file_count(const struct boot_vm *vm)
 {
-	return 2 + vm->config->module_count;
+	return 2 + vm->config->module_count + vm->config->fw_cfg_count;
 }
 
 /* Is the file of number INDEX of VM one that was named before? */

@@ -250,6 +250,21 @@ static void load_modules(struct loader *l, struct boot_vm *vm)
 	}
 }
 
+static void load_fw_cfg(struct loader *l, struct boot_vm *vm)
+{
+	const struct config_vm *config = vm->config;
+
+	vm->fw_cfg_files = mem_alloc(config->fw_cfg_count * sizeof(*vm->fw_cfg_files));
+	if (config->fw_cfg_count && !vm->fw_cfg_files) {
+		report_error(l->report, EFI_OUT_OF_RESOURCES, &config->pos[CONFIG_VM_FW_CFG],
+			     "vm %s: out of memory", config->name);
+		return;
+	}
+	for (size_t i = 0; i < config->fw_cfg_count; i++)
+		load_named(l, config, &config->fw_cfg[i].pos, "fw_cfg", config->fw_cfg[i].text,
+			   &vm->fw_cfg_files[i]);
+}
+
 static void load_vm(struct loader *l, struct boot_vm *vm)
 {
 	const struct config_vm *config = vm->config;
@@ -260,6 +275,7 @@ static void load_vm(struct loader *l, struct boot_vm *vm)
 	load_named(l, config, &config->pos[CONFIG_VM_INITRD], "initrd", config->initrd,
 		   &vm->initrd);
 	load_modules(l, vm);
+	load_fw_cfg(l, vm);
 	l->report->cause = EFI_LOAD_ERROR;
 	boot_check_console(config, report_boot, l->report);
 	if (vm->kernel.path && l->report->errors == errors)

@@ -255,7 +255,9 @@ static void nmi_and_extint(void **state)
 	assert_int_equal(entry_of(2) & REMOTE_IRR, 0);
 	entry(0, DEST(0) | 0x700);
 	vm_set_irq(vm, 0, true);
-	assert_int_equal(fake_requests(vm->vcpu[0]), 0);
+	assert_int_equal(fake_requests(vm->vcpu[0]), REQ_EVENT);
+	assert_true(lapic_accepts_extint(vm->vcpu[0]));
+	assert_false(lapic_accepts_extint(vm->vcpu[1]));
 	assert_int_equal(taken(0), -1);
 }
 

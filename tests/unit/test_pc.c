@@ -1,4 +1,4 @@
-/* links: devices/pc.c devices/pc_ports.c devices/debug_ports.c devices/ioapic.c devices/i8259.c devices/i8254.c core/devtimer.c devices/uart16550.c devices/acpi_pm.c devices/reset.c devices/rtc.c core/bus.c core/clock.c lib/strbuf.c lib/fmt.c tests/unit/support/fake_core.c tests/unit/support/fake_bus.c */
+/* links: devices/pc.c devices/pc_ports.c devices/debug_ports.c devices/ioapic.c devices/i8259.c devices/i8254.c devices/i8042.c devices/hpet.c devices/fw_cfg.c core/gmem.c core/devtimer.c devices/uart16550.c devices/acpi_pm.c devices/reset.c devices/rtc.c core/bus.c core/clock.c lib/strbuf.c lib/fmt.c tests/unit/support/fake_core.c tests/unit/support/fake_bus.c */
 /* All devices of a VM together, and the two ports for test programs. */
 #include "tests/unit/support/fake_core.h"
 
@@ -58,12 +58,16 @@ void console_reset(struct vm *of)
 	(void)of;
 }
 
+static struct pc_options pc_options;
+
 static void init(const struct pc_options *options)
 {
 	vm = fake_vm_new(1);
 	memset(printed, 0, sizeof(printed));
 	printed_count = 0;
-	assert_int_equal(pc_init(&pc, vm, options), 0);
+	pc_options = *options;
+	pc_options.fw_cfg.cmdline = "";
+	assert_int_equal(pc_init(&pc, vm, &pc_options), 0);
 }
 
 static int teardown(void **state)
@@ -94,7 +98,7 @@ static void owners_are_those_on_the_bus(void **state)
 static void without_keys_there_are_no_debug_ports(void **state)
 {
 	(void)state;
-	init(&(struct pc_options){0});
+	init(&(struct pc_options){.legacy = false});
 	fake_out(vm, 0xf4, 1, 1);
 	fake_out(vm, 0xe9, 1, 'x');
 	assert_int_equal(fake_in(vm, 0xe9, 1), 0xff);
