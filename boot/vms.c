@@ -155,9 +155,9 @@ static struct fw_cfg_content fw_cfg_content(struct platform *p, const struct vm 
 	acpi_make_files(acpi, &p->shown, vm->vcpu_count);
 	p->files[n++] = (struct fw_cfg_file){ACPI_RSDP_FILE, acpi->rsdp, sizeof(acpi->rsdp)};
 	p->files[n++] = (struct fw_cfg_file){ACPI_TABLES_FILE, acpi->tables, acpi->tables_size};
-	p->files[n++] = (struct fw_cfg_file){
-		ACPI_LOADER_FILE, acpi->command,
-		acpi->command_count * (uint32_t)sizeof(acpi->command[0])};
+	p->files[n++] =
+		(struct fw_cfg_file){ACPI_LOADER_FILE, acpi->command,
+				     acpi->command_count * (uint32_t)sizeof(acpi->command[0])};
 	for (size_t i = 0; i < c->fw_cfg_count; i++)
 		p->files[n++] = (struct fw_cfg_file){c->fw_cfg[i].name, b->fw_cfg_files[i].data,
 						     (uint32_t)b->fw_cfg_files[i].size};

@@ -433,7 +433,8 @@ static bool fw_cfg_name(struct parser *p, struct text name)
 	if (bad)
 		parser_error(p, bad, "a file's name is made of ASCII characters without spaces");
 	else if (!text_starts_with(name, "opt/") || name.len == 4)
-		parser_error(p, name.p, "a file's name must begin with opt/, as in fw_cfg.opt/NAME");
+		parser_error(p, name.p,
+			     "a file's name must begin with opt/, as in fw_cfg.opt/NAME");
 	else if (name.len > CONFIG_FW_CFG_NAME_MAX)
 		parser_error(p, name.p, "a file's name has at most %d characters, not %zu",
 			     CONFIG_FW_CFG_NAME_MAX, name.len);

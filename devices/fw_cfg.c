@@ -105,9 +105,9 @@ static struct item selected(const struct fw_cfg *f)
 	case KEY_CMDLINE_DATA:
 		return (struct item){f->content.cmdline, f->cmdline_size};
 	case KEY_FILE_DIR:
-		return (struct item){&f->directory, sizeof(f->directory.count) +
-							    f->content.file_count *
-								    sizeof(f->directory.entry[0])};
+		return (struct item){&f->directory,
+				     sizeof(f->directory.count) +
+					     f->content.file_count * sizeof(f->directory.entry[0])};
 	case KEY_IRQ0_OVERRIDE:
 		return (struct item){&one, 1};
 	default:

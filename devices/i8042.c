@@ -27,7 +27,7 @@
 #define OP_LINES	 0xc0u
 
 enum {
-	READ_RAM = 0x20, /* to 3fh */
+	READ_RAM = 0x20,  /* to 3fh */
 	WRITE_RAM = 0x60, /* to 7fh */
 	DISABLE_AUX = 0xa7,
 	ENABLE_AUX = 0xa8,

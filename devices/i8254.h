@@ -41,9 +41,9 @@ struct i8254 {
 	struct vm *vm;
 	struct i8254_counter counter[3];
 	struct dev_timer timer; /* the next rise of counter 0's output */
-	bool line;	/* counter 0's output, as far as it is followed */
-	bool replaced;	/* an HPET has its interrupt */
-	uint8_t port_b; /* 61h: bits 1:0, and REFRESH */
+	bool line;		/* counter 0's output, as far as it is followed */
+	bool replaced;		/* an HPET has its interrupt */
+	uint8_t port_b;		/* 61h: bits 1:0, and REFRESH */
 };
 
 /* Puts the timer and port 61h on VM's bus. 0 or bus errors. */

@@ -18,7 +18,7 @@ struct vm;
 
 /* What a VM's section of the configuration says of its devices. */
 struct pc_options {
-	bool legacy;			    /* 8259 pair, 8254 and 8042: platform = pc */
+	bool legacy; /* 8259 pair, 8254 and 8042: platform = pc */
 	bool hpet;
 	uint16_t debug_exit, debug_console; /* ports; 0: none */
 	struct fw_cfg_content fw_cfg;

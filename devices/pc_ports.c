@@ -6,14 +6,14 @@ static const struct {
 	uint16_t port, count;
 	const char *name;
 } ports[] = {
-	{0x20, 2, "the interrupt controller"},	{0x40, 4, "the interval timer"},
-	{0x60, 1, "the keyboard controller"},	{0x61, 1, "the system board"},
-	{0x64, 1, "the keyboard controller"},	{RTC_PORT, 2, "the CMOS clock"},
-	{0x80, 1, "the POST code port"},	{0x92, 1, "the system board"},
-	{0xa0, 2, "the interrupt controller"},	{UART_COM1_PORT, UART_PORTS, "COM1"},
-	{0x4d0, 2, "the interrupt controller"}, {FW_CFG_PORT, FW_CFG_PORTS, "fw_cfg"},
-	{ACPI_PM1_EVT_PORT, 6, "ACPI"},
-	{ACPI_PM_TMR_PORT, 4, "ACPI"},		{0xcf8, 4, "the reset control register"},
+	{0x20, 2, "the interrupt controller"},	  {0x40, 4, "the interval timer"},
+	{0x60, 1, "the keyboard controller"},	  {0x61, 1, "the system board"},
+	{0x64, 1, "the keyboard controller"},	  {RTC_PORT, 2, "the CMOS clock"},
+	{0x80, 1, "the POST code port"},	  {0x92, 1, "the system board"},
+	{0xa0, 2, "the interrupt controller"},	  {UART_COM1_PORT, UART_PORTS, "COM1"},
+	{0x4d0, 2, "the interrupt controller"},	  {FW_CFG_PORT, FW_CFG_PORTS, "fw_cfg"},
+	{ACPI_PM1_EVT_PORT, 6, "ACPI"},		  {ACPI_PM_TMR_PORT, 4, "ACPI"},
+	{0xcf8, 4, "the reset control register"},
 };
 
 const char *pc_port_owner(uint16_t port, uint32_t count)

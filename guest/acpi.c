@@ -1,7 +1,7 @@
 /*
  * RSDP, RSDT and XSDT, FADT with FACS, MADT, HPET, and the DSDT and SSDTs that iasl made from the
- * *.asl files. The platform is not hardware-reduced ACPI: it has the fixed PM1 registers, and a reset register. It
- * is always in ACPI mode (no SMI command).
+ * *.asl files. The platform is not hardware-reduced ACPI: it has the fixed PM1 registers, and a
+ * reset register. It is always in ACPI mode (no SMI command).
  */
 #include "guest/acpi.h"
 
@@ -316,7 +316,8 @@ static size_t add_timer(struct madt *m, size_t len)
 	return len + sizeof(timer);
 }
 
-static uint32_t place_madt(struct acpi_tables *t, const struct guest_platform *p, unsigned int vcpus)
+static uint32_t place_madt(struct acpi_tables *t, const struct guest_platform *p,
+			   unsigned int vcpus)
 {
 	struct madt m = {
 		.lapic_address = LAPIC_ADDRESS,

@@ -14,9 +14,9 @@
 #define ACPI_POINTERS_MAX 20
 #define ACPI_SDTS_MAX	  8
 /* All of them together with VM_MAX_VCPUS processors; each begins at a multiple of 64 at most. */
-#define ACPI_TABLES_MAX	  5120
-#define ACPI_ALIGN	  64
-#define ACPI_RSDP_SIZE	  36
+#define ACPI_TABLES_MAX 5120
+#define ACPI_ALIGN	64
+#define ACPI_RSDP_SIZE	36
 
 struct acpi_tables {
 	uint8_t *bytes; /* ACPI_TABLES_MAX of them */

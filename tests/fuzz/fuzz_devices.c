@@ -1,4 +1,4 @@
-/* links: devices/pc.c devices/pc_ports.c devices/debug_ports.c devices/ioapic.c devices/i8259.c devices/i8254.c core/devtimer.c devices/uart16550.c devices/acpi_pm.c devices/reset.c devices/rtc.c core/bus.c core/clock.c core/lapic.c core/lapic_irq.c core/lapic_timer.c lib/strbuf.c lib/fmt.c tests/unit/support/fake_core.c -lcmocka */
+/* links: devices/pc.c devices/pc_ports.c devices/debug_ports.c devices/ioapic.c devices/i8259.c devices/i8254.c devices/i8042.c devices/hpet.c devices/fw_cfg.c core/gmem.c core/devtimer.c devices/uart16550.c devices/acpi_pm.c devices/reset.c devices/rtc.c core/bus.c core/clock.c core/lapic.c core/lapic_irq.c core/lapic_timer.c lib/strbuf.c lib/fmt.c tests/unit/support/fake_core.c -lcmocka */
 /*
  * Every register of every device, ports, MMIO and the local APIC, in any order, while time passes
  * and keys are typed. The input: one byte of options, then operations (struct op).
@@ -47,6 +47,8 @@ struct op {
 static struct vm *vm;
 static struct pc pc;
 static struct console_client client;
+static uint8_t ram[0x10000]; /* from 0 on: what fw_cfg's DMA can reach */
+static const struct fw_cfg_file files[] = {{"opt/a", "some bytes", 10}, {"opt/b", "", 0}};
 static uint8_t full; /* the console takes no more, as often as this says */
 
 static void must(int condition)
@@ -228,12 +230,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!size)
 		return 0;
 	options.legacy = data[0] & 1;
+	options.hpet = data[0] & 8;
+	options.fw_cfg = (struct fw_cfg_content){"words", files, ARRAY_SIZE(files)};
 	options.debug_exit = data[0] & 2 ? 0xf4 : 0;
 	options.debug_console = data[0] & 4 ? 0xe9 : 0;
 	memset(&pc, 0, sizeof(pc));
 	full = 0;
 	vm = fake_vm_new(VCPUS);
 	fake.tsc = 1;
+	vm->ram[0] = (struct vm_ram){0, sizeof(ram), ram};
+	vm->ram_count = 1;
 	must(pc_init(&pc, vm, &options) == 0);
 	for (unsigned int i = 0; i < VCPUS; i++)
 		lapic_reset(vm->vcpu[i], false);

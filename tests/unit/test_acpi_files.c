@@ -1,5 +1,6 @@
 /* links: guest/acpi_files.c guest/acpi.c core/gmem.c lib/strbuf.c lib/fmt.c tests/unit/support/guest_vm.c */
-/* The tables as files of fw_cfg: linked by their commands, they are those that Socle itself writes. */
+/* The tables as files of fw_cfg: linked by their commands, they are those that Socle itself writes.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -229,8 +229,13 @@ static void dma_address(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(items),     T(directory),  T(wide_reads_keep_the_order), T(dma_is_announced),
-		T(dma_reads), T(dma_errors), T(dma_address),
+		T(items),
+		T(directory),
+		T(wide_reads_keep_the_order),
+		T(dma_is_announced),
+		T(dma_reads),
+		T(dma_errors),
+		T(dma_address),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -292,7 +292,8 @@ static void dump(const struct vm *vm, const char *dir, const char *signature)
 /* The compiler of ACPI's reference implementation can read all of it and has nothing to say. */
 static void disassembles(void **state)
 {
-	static const char *const signatures[] = {"XSDT", "FACP", "APIC", "FACS", "DSDT", "SSDT", "HPET"};
+	static const char *const signatures[] = {"XSDT", "FACP", "APIC", "FACS",
+						 "DSDT", "SSDT", "HPET"};
 	struct guest_platform p = platform;
 	struct vm *vm;
 	char dir[] = "/tmp/socle-acpi-XXXXXX", command[512];

@@ -6,9 +6,9 @@
 #include "core/devtimer.h"
 #include "devices/hpet.h"
 
-#define CONFIG	  0x010
-#define STATUS	  0x020
-#define COUNTER	  0x0f0
+#define CONFIG	    0x010
+#define STATUS	    0x020
+#define COUNTER	    0x0f0
 #define T_CONFIG(n) (0x100 + 0x20 * (n))
 #define T_VALUE(n)  (0x108 + 0x20 * (n))
 
@@ -314,8 +314,17 @@ static void legacy_replacement(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(capabilities), T(counter), T(one_shot), T(periodic), T(short_periods_leave_time),
-		T(level), T(shared_level), T(width_32), T(halves), T(routes), T(legacy_replacement),
+		T(capabilities),
+		T(counter),
+		T(one_shot),
+		T(periodic),
+		T(short_periods_leave_time),
+		T(level),
+		T(shared_level),
+		T(width_32),
+		T(halves),
+		T(routes),
+		T(legacy_replacement),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -195,8 +195,9 @@ static void pulses(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(tests_pass), T(command_byte), T(buffers_can_be_written), T(nobody_answers),
-		T(interrupts), T(output_port),	T(pulses),
+		T(tests_pass),	   T(command_byte), T(buffers_can_be_written),
+		T(nobody_answers), T(interrupts),   T(output_port),
+		T(pulses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

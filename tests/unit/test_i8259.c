@@ -359,22 +359,14 @@ static void as_firmware_leaves_it(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(one_interrupt),
-		TEST(nobody_who_listens_is_not_woken),
-		TEST(the_timer),
-		TEST(int_is_an_input_of_the_io_apic),
-		TEST(the_second_chip),
-		TEST(special_fully_nested),
-		TEST(priorities),
-		TEST(masks),
-		TEST(rotation),
-		TEST(automatic_eoi),
-		TEST(special_mask_mode),
-		TEST(polling),
-		TEST(spurious),
-		TEST(level_triggered),
-		TEST(initialization),
-		TEST(as_firmware_leaves_it),
+		TEST(one_interrupt),	 TEST(nobody_who_listens_is_not_woken),
+		TEST(the_timer),	 TEST(int_is_an_input_of_the_io_apic),
+		TEST(the_second_chip),	 TEST(special_fully_nested),
+		TEST(priorities),	 TEST(masks),
+		TEST(rotation),		 TEST(automatic_eoi),
+		TEST(special_mask_mode), TEST(polling),
+		TEST(spurious),		 TEST(level_triggered),
+		TEST(initialization),	 TEST(as_firmware_leaves_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
