@@ -31,6 +31,10 @@ static enum act on_nothing(struct vcpu *v, struct hv_exit *x)
 	return ACT_STAY;
 }
 
+/*
+ * Also where the time is up: an interrupt that is pending ends the guest's turn whatever its IF
+ * (SDM vol. 3C 26.2), but not on every emulator.
+ */
 static enum act on_host_irq(struct vcpu *v, struct hv_exit *x)
 {
 	(void)v;
@@ -391,7 +395,7 @@ static exit_handler *const handlers[EXIT_COUNT] = {
 	[EXIT_SIPI] = on_nothing,
 	[EXIT_INTR_WINDOW] = on_nothing,
 	[EXIT_NMI_WINDOW] = on_nothing,
-	[EXIT_DEADLINE] = on_nothing,
+	[EXIT_DEADLINE] = on_host_irq,
 	[EXIT_CPUID] = on_cpuid,
 	[EXIT_HLT] = on_hlt,
 	[EXIT_PAUSE] = on_pause,

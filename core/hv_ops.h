@@ -47,7 +47,7 @@ enum hv_reason {
 	EXIT_SIPI,
 	EXIT_INTR_WINDOW,
 	EXIT_NMI_WINDOW,
-	EXIT_DEADLINE, /* what set_deadline() armed */
+	EXIT_DEADLINE, /* what set_deadline() armed, or as good as that: core/ has its turn */
 	EXIT_CPUID,
 	EXIT_HLT,
 	EXIT_PAUSE,

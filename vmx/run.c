@@ -42,7 +42,7 @@ static inline enum vmx_run_result go_on(struct vcpu *v)
 		return RUN_OUT;
 	if (unlikely(!--v->fast_exits)) {
 		v->fast_exits = VMX_FAST_EXITS_MAX;
-		return RUN_OUT;
+		return RUN_ENOUGH;
 	}
 	return RUN_AGAIN;
 }
@@ -190,6 +190,8 @@ int vmx_run(struct vcpu *v, struct hv_exit *x)
 		vmx_decode_exit(v, reason, x);
 	} else {
 		v->st_valid = 0;
+		if (result == RUN_ENOUGH)
+			x->reason = EXIT_DEADLINE;
 	}
 	vv->launched = true;
 	return 0;

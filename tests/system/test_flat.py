@@ -143,6 +143,15 @@ def test_neighbours(boot, accel):
     assert "socle: all guests ended" not in text
 
 
+def test_burst(boot):
+    """A guest that waits for its console with interrupts off does not keep the port's interrupt from being taken."""
+    m = boot(vm("burst64.bin", kind="flat64"), ["burst64.bin"], "bochs")
+    m.finish()
+    lines = m.lines()
+    assert lines.count("burst64: text, of which there is more than fits anywhere") == 1400
+    assert "burst64: done" in lines
+
+
 def test_usb_stick(boot):
     """The firmware's USB stack finds the same image; the processor there has no VT-x, which is enough to see it start."""
     m = boot(vm("flat16.bin", kind="flat16"), ["flat16.bin"], "tcg", usb=True)

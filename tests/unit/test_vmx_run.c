@@ -498,7 +498,7 @@ static void test_fast_exits_end(void **state)
 	cpuids = 0;
 	vmx.guest = guest_cpuid;
 	assert_int_equal(vmx_run(v, &x), 0);
-	assert_int_equal(x.reason, EXIT_NONE);
+	assert_int_equal(x.reason, EXIT_DEADLINE);
 	assert_in_range(cpuids, 1, 1000);
 }
 
