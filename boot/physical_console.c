@@ -18,6 +18,10 @@
 #include "lib/strbuf.h"
 #include "lib/util.h"
 
+/*
+ * The clock looks after the ports in any case: SMM code may use one behind Socle's back and take
+ * its interrupt away, which then costs a tenth of a second and not the output.
+ */
 #define TICK_NS	    100000000ull
 #define UNPROVEN_NS 2000000ull
 /* How often the screen is drawn, how long that may keep the boot core's guest waiting, and how long
@@ -28,8 +32,10 @@
 
 /* What the screen shows at first: as much as the largest one holds. */
 #define REPLAY_LINES 256
-/* A port that never falls silent is no reason to stay in its handler. */
-#define MAX_TURNS 64
+#define ISA_IRQS     16
+
+/* Interrupts without a cause, within a tick: the line is not what firmware's tables say. */
+#define STORM 5000
 
 static struct uart *ports;
 static size_t count;
@@ -43,8 +49,14 @@ static size_t own_count;
 static bool polled;
 /* Its interrupt has come once: until then the clock stands in for it. */
 static bool irq_works;
-/* Something is due by the clock, whatever console_tick() says. */
-static bool regular;
+/* By port: where its interrupt comes from, and how often it came for nothing since
+ * the last look. */
+static struct {
+	uint32_t gsi;
+	unsigned int idle;
+} irqs[SERIAL_MAX + ARRAY_SIZE(own)];
+/* When the clock looks after the ports again, host TSC; ~0: there are none, and no screen. */
+static uint64_t look_at = ~0ull;
 /* There is a screen; and the clock, not each line, has it drawn. */
 static bool screen, drawn_by_clock;
 
@@ -213,31 +225,14 @@ static struct uart *port_at(size_t i)
 	return i - count < own_count ? &own[i - count].uart : NULL;
 }
 
-static bool wants_attention(void)
-{
-	struct uart *u;
-
-	for (size_t i = 0; (u = port_at(i)); i++)
-		if (uart_iir(u) != UART_IIR_NONE)
-			return true;
-	return false;
-}
-
-/*
- * The interrupt is an edge: it comes again only after there was a moment with nothing to tell. A
- * byte that arrives while the transmitter still asks would leave the line high for ever.
- */
 static void on_irq(unsigned int vector)
 {
-	unsigned int turns = MAX_TURNS;
-	struct uart *u;
+	unsigned int n = vector - VEC_CONSOLE;
 
-	irq_works |= vector - VEC_CONSOLE < count;
-	do {
-		for (size_t i = 0; (u = port_at(i)); i++)
-			uart_clear_status(u);
-		console_irq();
-	} while (wants_attention() && --turns);
+	irq_works |= n < count;
+	if (!uart_irq_pending(port_at(n)))
+		irqs[n].idle++;
+	console_irq();
 }
 
 /* COM1 and COM3 have ISA interrupt 4, COM2 and COM4 have 3. */
@@ -249,17 +244,52 @@ static bool isa_irq(const struct uart *u, uint8_t *irq)
 	return u->base == 0x3f8 || u->base == 0x3e8 || u->base == 0x2f8 || u->base == 0x2e8;
 }
 
-/* Without ACPI the ISA interrupts are on the pins of their number, edge, active high. */
+static bool is_spcr(const struct uart *u, const struct acpi_info *acpi)
+{
+	return acpi && acpi->has_spcr && acpi->spcr.base.address == u->base &&
+	       acpi->spcr.base.is_port == !u->mmio;
+}
+
+/*
+ * Trigger and polarity of GSI, of which SPCR says nothing: as an override has it, else edge and
+ * active high for ISA's, level and active low for PCI's behind them (ACPI 6.4 5.2.12.5, 5.2.15.2).
+ */
+static struct acpi_override gsi_line(const struct acpi_info *acpi, uint32_t gsi)
+{
+	bool pci = gsi >= ISA_IRQS;
+
+	for (unsigned int i = 0; i < acpi->override_count; i++)
+		if (acpi->overrides[i].gsi == gsi)
+			return acpi->overrides[i];
+	return (struct acpi_override){.gsi = gsi, .level = pci, .active_low = pci};
+}
+
+/*
+ * Where U's interrupt arrives. Without ACPI the ISA interrupts are on the pins of their number,
+ * edge, active high.
+ */
+static bool find_line(const struct uart *u, const struct acpi_info *acpi, struct acpi_override *o)
+{
+	uint8_t irq;
+
+	if (isa_irq(u, &irq))
+		*o = acpi ? acpi_isa_irq(acpi, irq) : (struct acpi_override){.gsi = irq};
+	else if (is_spcr(u, acpi) && acpi->spcr.has_gsi)
+		*o = gsi_line(acpi, acpi->spcr.gsi);
+	else if (is_spcr(u, acpi) && acpi->spcr.has_irq)
+		*o = acpi_isa_irq(acpi, acpi->spcr.irq);
+	else
+		return false;
+	return true;
+}
+
 static bool route(const struct uart *u, const struct acpi_info *acpi, unsigned int n)
 {
 	struct acpi_override o = {0};
-	uint8_t irq;
 
-	if (!isa_irq(u, &irq))
+	if (!find_line(u, acpi, &o))
 		return false;
-	o.gsi = irq;
-	if (acpi)
-		o = acpi_isa_irq(acpi, irq);
+	irqs[n].gsi = o.gsi;
 	irq_register(VEC_CONSOLE + n, on_irq);
 	return ioapic_route(o.gsi, apic_id(), (uint8_t)(VEC_CONSOLE + n), o.level, o.active_low) ==
 	       0;
@@ -274,15 +304,37 @@ static bool is_unproven(void)
 	return count && !polled && !irq_works;
 }
 
+/* A line that asks all the time would leave the boot core no time for guests. */
+static void end_storms(void)
+{
+	for (unsigned int n = 0; port_at(n); n++) {
+		if (irqs[n].idle > STORM) {
+			ioapic_mask(irqs[n].gsi);
+			irq_works = false;
+			log_warn("a console's interrupt, %u, comes without end: it is polled",
+				 irqs[n].gsi);
+		}
+		irqs[n].idle = 0;
+	}
+}
+
+static void look_after_ports(void)
+{
+	uint64_t now = tsc_now();
+
+	if (now < look_at && !polled && !is_unproven() && !own_count)
+		return;
+	end_storms();
+	console_irq();
+	look_at = now + tsc_from_ns(is_unproven() ? UNPROVEN_NS : TICK_NS);
+}
+
 static uint64_t tick(void)
 {
-	uint64_t next = regular ? tsc_now() + tsc_from_ns(TICK_NS) : ~0ull;
+	uint64_t next;
 
-	if (polled || is_unproven() || own_count)
-		console_irq();
-	if (is_unproven())
-		next = MIN(next, tsc_now() + tsc_from_ns(UNPROVEN_NS));
-	next = MIN(next, console_tick());
+	look_after_ports();
+	next = MIN(look_at, console_tick());
 	next = MIN(next, watch_tick());
 	return screen ? MIN(next, draw()) : next;
 }
@@ -290,7 +342,6 @@ static uint64_t tick(void)
 void physical_console_use_irq(const struct handover *h)
 {
 	const struct acpi_info *acpi = firmware_tables(h->rsdp);
-
 	struct uart *u;
 
 	sched_set_housekeeping(tick);
@@ -303,7 +354,5 @@ void physical_console_use_irq(const struct handover *h)
 	else
 		console_use_irq();
 	drawn_by_clock = true;
-	/* By the clock in any case: an interrupt of the port's that was lost costs a tenth of a
-	 * second then. */
-	regular = true;
+	look_at = 0;
 }

@@ -37,7 +37,7 @@ struct monitor_text {
 	void (*typed)(int key);
 	uint8_t escape;
 	bool open;
-	bool waits; /* the line is drawn again with the clock: messages may follow each other */
+	bool waits;	/* the line is drawn again with the clock: messages may follow each other */
 	uint64_t drawn; /* host TSC at which it was drawn last */
 	uint32_t head, tail;
 	char *ring;
@@ -331,30 +331,44 @@ static bool next_byte(uint8_t *byte)
 
 /* ---- the physical port ---- */
 
-static void set_irq(bool on)
+/* ANEW: also where nothing changes. */
+static void set_irq(bool on, bool anew)
 {
-	if (con.use_irq && on != con.irq_on) {
+	if (con.use_irq && (anew || on != con.irq_on)) {
 		con.irq_on = on;
 		con.port->tx_irq(con.port->ctx, on);
 	}
 }
 
-/* Fills the port as far as it takes bytes; the interrupt goes on from there. */
-static void pump(void)
+/* Fills the port as far as it takes bytes. False: there is nothing more to send now. */
+static bool fill(void)
 {
 	unsigned int room;
 	uint8_t byte;
 
 	while ((room = con.port->tx_room(con.port->ctx)) > 0) {
 		while (room--) {
-			if (!next_byte(&byte)) {
-				set_irq(false);
-				return;
-			}
+			if (!next_byte(&byte))
+				return false;
 			con.port->tx(con.port->ctx, byte);
 		}
 	}
-	set_irq(true);
+	return true;
+}
+
+/*
+ * Sends what there is room for; the interrupt goes on from there. Not every port tells of room that
+ * was there before its interrupt was on: hence the second look. ANEW: the interrupt has come, and
+ * is to come again for whatever has happened since.
+ */
+static void pump(bool anew)
+{
+	bool more;
+
+	do {
+		more = fill();
+		set_irq(more, anew);
+	} while (more && con.port->tx_room(con.port->ctx) > 0);
 }
 
 /* A port that did not move once is given no time any more until it does. */
@@ -401,7 +415,7 @@ static void kick(void)
 	else if (!con.use_irq)
 		pump_polled();
 	else if (!con.irq_on)
-		pump();
+		pump(false);
 }
 
 void console_init(const struct console_port *port)
@@ -817,7 +831,7 @@ void console_irq(void)
 	spin_lock(&console_lock);
 	if (con.port) {
 		read_port();
-		pump();
+		pump(true);
 	}
 	console_own_serve();
 	spin_unlock(&console_lock);
@@ -833,12 +847,7 @@ uint64_t console_tick(void)
 
 	spin_lock(&console_lock);
 	con.mon.waits = false;
-	/* Also where an interrupt is awaited: one that was lost must not stop the output for ever.
-	 */
-	if (con.port && con.use_irq)
-		pump();
-	else
-		kick();
+	kick();
 	if (console_own_tick() || log_waits() || con.mon.open)
 		next = 0;
 	for (const struct console *c = con.first; c; c = c->next)

@@ -31,7 +31,11 @@ struct console_port {
 	unsigned int (*tx_room)(void *ctx); /* bytes that tx() takes now without loss */
 	void (*tx)(void *ctx, uint8_t byte);
 	bool (*rx)(void *ctx, uint8_t *byte); /* false: nothing was received */
-	void (*tx_irq)(void *ctx, bool on);   /* interrupt when there is room */
+	/*
+	 * Interrupts when something is received, and with ON when there is room to send. What is
+	 * pending at the time of the call interrupts anew.
+	 */
+	void (*tx_irq)(void *ctx, bool on);
 	void *ctx;
 };
 

@@ -34,24 +34,28 @@ static bool waits(const struct console *c)
 	return c->port && c->head != c->tail;
 }
 
-static void set_irq(struct console *c, bool on)
+/* As for the common line (core/console.c). */
+static void pump(struct console *c, bool anew)
 {
-	if (on == c->irq_on)
-		return;
-	c->irq_on = on;
-	c->port->tx_irq(c->port->ctx, on);
+	unsigned int room;
+	bool more;
+
+	do {
+		while (waits(c) && (room = c->port->tx_room(c->port->ctx)) > 0)
+			while (room-- && waits(c))
+				c->port->tx(c->port->ctx, c->ring[c->tail++ % CONSOLE_RING]);
+		more = waits(c);
+		if (anew || more != c->irq_on) {
+			c->irq_on = more;
+			c->port->tx_irq(c->port->ctx, more);
+		}
+	} while (more && c->port->tx_room(c->port->ctx) > 0);
 }
 
 void console_own_pump(struct console *c)
 {
-	unsigned int room;
-
-	if (!c->port)
-		return;
-	while (waits(c) && (room = c->port->tx_room(c->port->ctx)) > 0)
-		while (room-- && waits(c))
-			c->port->tx(c->port->ctx, c->ring[c->tail++ % CONSOLE_RING]);
-	set_irq(c, waits(c));
+	if (c->port)
+		pump(c, false);
 }
 
 static void read_port(struct console *c)
@@ -66,7 +70,8 @@ void console_own_serve(void)
 {
 	for (struct console *c = first; c; c = c->next) {
 		read_port(c);
-		console_own_pump(c);
+		if (c->port)
+			pump(c, true);
 	}
 }
 

@@ -20,7 +20,7 @@ enum {
 #define FCR_ENABLE    0x01
 #define FCR_TRIGGER_8 0x80
 #define IIR_FIFO      0xc0
-#define IIR_MASK      0x0f
+#define IIR_NONE      0x01
 #define LCR_8N1	      0x03
 #define LCR_DLAB      0x80
 #define MCR_READY     0x0b /* DTR, RTS, OUT2 (which lets the interrupt out of a PC's port) */
@@ -171,18 +171,18 @@ bool uart_rx(const struct uart *u, uint8_t *byte)
 	return false;
 }
 
+/*
+ * PC16550D data sheet 8.7: each bit gates its source onto INTR, and ETBEI going from 0 to 1 while
+ * THR is empty raises that source. All off first: INTR falls, so that a controller that looks for
+ * edges sees one.
+ */
 void uart_irq_enable(const struct uart *u, bool rx, bool tx)
 {
+	reg_write(u, REG_IER, 0);
 	reg_write(u, REG_IER, (uint8_t)((rx ? IER_RX : 0) | (tx ? IER_TX : 0)));
 }
 
-enum uart_iir uart_iir(const struct uart *u)
+bool uart_irq_pending(const struct uart *u)
 {
-	return (enum uart_iir)(reg_read(u, REG_IIR) & IIR_MASK);
-}
-
-void uart_clear_status(const struct uart *u)
-{
-	reg_read(u, REG_LSR);
-	reg_read(u, REG_MSR);
+	return !(reg_read(u, REG_IIR) & IIR_NONE);
 }

@@ -49,25 +49,16 @@ void uart_tx(const struct uart *u, uint8_t byte);
  */
 bool uart_rx(const struct uart *u, uint8_t *byte);
 
-/* Interrupt on received data (and its timeout), and on an empty transmitter. */
+/*
+ * Interrupt on received data (and its timeout), and on an empty transmitter. What is pending now
+ * raises the port's line anew, so that no edge is lost whatever happened before.
+ */
 void uart_irq_enable(const struct uart *u, bool rx, bool tx);
 
 /*
- * Reads the interrupt identification register: what the port wants next, until UART_IIR_NONE.
- * Clears "transmitter empty".
+ * Whether the port asks for an interrupt now. This ends "transmitter empty" until the transmitter
+ * is empty again or uart_irq_enable() is called.
  */
-enum uart_iir {
-	UART_IIR_MODEM = 0x0,
-	UART_IIR_NONE = 0x1,
-	UART_IIR_TX = 0x2,
-	UART_IIR_RX = 0x4,
-	UART_IIR_LINE = 0x6,
-	UART_IIR_BUSY = 0x7, /* DesignWare */
-	UART_IIR_TIMEOUT = 0xc
-};
-enum uart_iir uart_iir(const struct uart *u);
-
-/* Reads line and modem status, which ends UART_IIR_LINE and UART_IIR_MODEM. */
-void uart_clear_status(const struct uart *u);
+bool uart_irq_pending(const struct uart *u);
 
 #endif
