@@ -151,7 +151,6 @@ enum {
 	HV_F_APIC_REGISTERS = 2, /* reads of the APIC page without exits */
 	HV_F_VID = 4,		 /* virtual-interrupt delivery: vcpu->vid may become true */
 	HV_F_X2APIC = 8,	 /* the same in x2APIC mode */
-	HV_F_TSC_SCALING = 16,
 	HV_F_NEXT_RIP = 32,
 	HV_F_PAUSE = 64,    /* PAUSE-loop exiting or pause filter */
 	HV_F_NPT_1G = 128,  /* 1 GiB pages in nested tables */

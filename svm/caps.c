@@ -59,7 +59,6 @@ static const struct {
 	uint32_t edx;
 } optional[] = {
 	{HV_F_NEXT_RIP, CPUID_8000000A_EDX_NRIPS},
-	{HV_F_TSC_SCALING, CPUID_8000000A_EDX_TSC_RATE_MSR},
 	{HV_F_PAUSE, CPUID_8000000A_EDX_PAUSE_FILTER},
 };
 

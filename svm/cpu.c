@@ -11,12 +11,11 @@
 #include "lib/assert.h"
 #include "lib/err.h"
 
-#define TSC_RATIO_ONE BIT(32) /* 8.32 fixed point: 15.30.5 */
-
-static void vmsave(uint64_t pa)
-{
-	__asm__ volatile("vmsave" ::"a"(pa) : "memory");
-}
+/*
+ * 8.32 fixed point (15.30.5). All vCPUs of a VM are told one frequency, and all cores must count at
+ * that: a ratio that something left behind would make a guest's clock wrong.
+ */
+#define TSC_RATIO_ONE BIT(32)
 
 static int enable(void)
 {
@@ -48,7 +47,7 @@ int svm_cpu_on(struct pcpu *cpu)
 	 * FS, GS, TR, LDTR and the rest never change in the hypervisor: saved once, loaded after
 	 * each exit.
 	 */
-	vmsave(phys_of(&c->host));
+	svm_vmsave(phys_of(&c->host));
 	/* Generation 0 is for vCPUs without an ASID. None is left in 1: the first entry flushes
 	 * all. */
 	c->asid_generation = 1;

@@ -23,6 +23,11 @@ struct svm_features {
 
 extern struct svm_features svm_features;
 
+static inline void svm_vmsave(uint64_t pa)
+{
+	__asm__ volatile("vmsave" ::"a"(pa) : "memory");
+}
+
 /* pcpu->hv_private */
 struct svm_cpu {
 	uint8_t host_save[PAGE_SIZE]; /* VM_HSAVE_PA: the processor's own */
