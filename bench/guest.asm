@@ -7,6 +7,7 @@
 	bits 64
 	default rel
 	org 0x200000
+	[map symbols build/bench/guest.map]	; for bench/trace.py
 
 WARMUP		equ 200
 COUNT		equ 2000
@@ -57,7 +58,9 @@ PTE_DEVICE	equ 0x13		; not cached
 	jmp	%%loop
 %%round:
 	call	start_round
-%%loop:	%2
+%%loop:
+..@at_%2:
+	%2
 	dec	r12d
 	jnz	%%loop
 	call	end_round
