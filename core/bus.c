@@ -1,6 +1,7 @@
 /* Regions of ports and memory-mapped registers: sorted tables, searched by halves. */
 #include "core/bus.h"
 
+#include "core/exits.h"
 #include "core/vm.h"
 #include "lib/err.h"
 #include "lib/string.h"
@@ -110,36 +111,88 @@ static void access(const struct bus_region_slot *table, unsigned int count, stru
 		*value = result;
 }
 
-/* Guests poll and feed one device at a time: the region of the last access comes first. */
-void bus_pio(struct vcpu *v, uint16_t port, bool write, uint8_t size, uint64_t *value)
+/*
+ * Guests poll and feed one device at a time: R, the region of the last access, comes first. False,
+ * with nothing done: it does not take this one whole.
+ */
+static always_inline bool access_again(const struct bus_region_slot *r, struct vcpu *v,
+				       uint64_t address, bool write, uint8_t size, uint64_t *value)
 {
 	struct vm *vm = v->vm;
-	const struct bus_region_slot *r = v->pio_last;
 	uint64_t offset;
 
+	if (unlikely(!r))
+		return false;
+	offset = address - r->base;
+	if (unlikely(offset >= r->size || r->size - offset < size))
+		return false;
 	spin_lock(&vm->dev_lock);
-	if (likely(r)) {
-		offset = port - r->base;
-		if (likely(offset < r->size && r->size - offset >= size)) {
-			r->handler(r->dev, v, offset, write, size, value);
-			if (!write)
-				*value &= all_ones(size);
-			spin_unlock(&vm->dev_lock);
-			return;
-		}
-	}
+	r->handler(r->dev, v, offset, write, size, value);
+	spin_unlock(&vm->dev_lock);
+	return true;
+}
+
+static noinline void pio_elsewhere(struct vcpu *v, uint16_t port, bool write, uint8_t size,
+				   uint64_t *value)
+{
+	struct vm *vm = v->vm;
+
+	spin_lock(&vm->dev_lock);
 	v->pio_last = find(vm->pio, vm->pio_count, port);
 	access(vm->pio, vm->pio_count, v, port, 0xffff, write, size, value);
 	spin_unlock(&vm->dev_lock);
 }
 
-void bus_mmio(struct vcpu *v, uint64_t gpa, bool write, uint8_t size, uint64_t *value)
+static noinline void mmio_elsewhere(struct vcpu *v, uint64_t gpa, bool write, uint8_t size,
+				    uint64_t *value)
 {
 	struct vm *vm = v->vm;
 
 	spin_lock(&vm->dev_lock);
+	v->mmio_last = find(vm->mmio, vm->mmio_count, gpa);
 	access(vm->mmio, vm->mmio_count, v, gpa, ~0ULL, write, size, value);
 	spin_unlock(&vm->dev_lock);
+}
+
+void bus_pio(struct vcpu *v, uint16_t port, bool write, uint8_t size, uint64_t *value)
+{
+	if (!access_again(v->pio_last, v, port, write, size, value))
+		pio_elsewhere(v, port, write, size, value);
+	else if (!write)
+		*value &= all_ones(size);
+}
+
+void bus_mmio(struct vcpu *v, uint64_t gpa, bool write, uint8_t size, uint64_t *value)
+{
+	if (!access_again(v->mmio_last, v, gpa, write, size, value))
+		mmio_elsewhere(v, gpa, write, size, value);
+	else if (!write)
+		*value &= all_ones(size);
+}
+
+/* IN EAX clears the upper half, as every 32-bit destination does; smaller ones keep the rest. */
+static always_inline void put_in(struct vcpu *v, uint8_t size, uint64_t value)
+{
+	if (size == 1)
+		*(uint8_t *)&v->gpr[RAX] = (uint8_t)value;
+	else if (size == 4)
+		v->gpr[RAX] = (uint32_t)value;
+	else
+		*(uint16_t *)(void *)&v->gpr[RAX] = (uint16_t)value;
+}
+
+void exit_pio(struct vcpu *v, uint16_t port, bool in, uint8_t size)
+{
+	uint64_t value = v->gpr[RAX];
+
+	if (!in) {
+		value &= all_ones(size);
+		bus_pio(v, port, true, size, &value);
+		return;
+	}
+	if (!access_again(v->pio_last, v, port, false, size, &value))
+		pio_elsewhere(v, port, false, size, &value);
+	put_in(v, size, value);
 }
 
 void bus_by_bytes(bus_byte_handler *handler, void *dev, uint64_t offset, bool write, uint8_t size,

@@ -417,16 +417,15 @@ void cpuid_read(const struct vcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t 
 		read_basic(v, t->basic_max, subleaf, r); /* Intel: the last basic leaf */
 }
 
-enum act exit_cpuid(struct vcpu *v)
+void exit_cpuid(struct vcpu *v)
 {
 	uint32_t r[4];
 
 	if (cpuid_answer_plain(v))
-		return ACT_NEXT;
+		return;
 	cpuid_read(v, (uint32_t)v->gpr[RAX], (uint32_t)v->gpr[RCX], r);
 	v->gpr[RAX] = r[EAX];
 	v->gpr[RBX] = r[EBX];
 	v->gpr[RCX] = r[ECX];
 	v->gpr[RDX] = r[EDX];
-	return ACT_NEXT;
 }

@@ -26,7 +26,7 @@ void dev_timer_set(struct vm *vm, struct dev_timer *t, uint64_t at)
 	find_first(vm);
 	/* A later time than before is noticed when the earlier one has come. */
 	if (READ_ONCE(vm->state) == VM_RUNNING && vm->timers_at && (!old || vm->timers_at < old))
-		vcpu_request(vm->vcpu[0], REQ_EVENT);
+		vcpu_request(vm->vcpu[0], REQ_YIELD);
 }
 
 void dev_timers_run(struct vm *vm)

@@ -75,7 +75,8 @@ static enum act on_init(struct vcpu *v, struct hv_exit *x)
 static enum act on_cpuid(struct vcpu *v, struct hv_exit *x)
 {
 	(void)x;
-	return exit_cpuid(v);
+	exit_cpuid(v);
+	return ACT_NEXT;
 }
 
 /* A debug exception resumes execution (SDM vol. 2A HLT): with TF set one is due behind HLT. */
@@ -106,7 +107,8 @@ static enum act on_ud(struct vcpu *v, struct hv_exit *x)
 static enum act on_hypercall(struct vcpu *v, struct hv_exit *x)
 {
 	(void)x;
-	return exit_hypercall(v);
+	exit_hypercall(v, hv->cpl(v));
+	return ACT_NEXT;
 }
 
 static enum act on_pio(struct vcpu *v, struct hv_exit *x)
@@ -114,8 +116,10 @@ static enum act on_pio(struct vcpu *v, struct hv_exit *x)
 	unsigned int len = 0;
 	enum act act;
 
-	if (!x->pio.string)
-		return exit_pio(v, x->pio.port, x->pio.in, x->pio.size);
+	if (!x->pio.string) {
+		exit_pio(v, x->pio.port, x->pio.in, x->pio.size);
+		return ACT_NEXT;
+	}
 	act = mmio_emulate(v, &len);
 	x->insn_len = (uint8_t)len;
 	return act;

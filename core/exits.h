@@ -8,12 +8,12 @@
 #include "arch/x86/cpu.h"
 #include "core/vm.h"
 #include "emul/insn.h"
+#include "lib/err.h"
 
 enum act {
 	ACT_NEXT, /* done: skip the instruction, go on */
-	ACT_STAY, /* do not skip: an exception is queued, or the handler moved RIP, or the
+	ACT_STAY  /* do not skip: an exception is queued, or the handler moved RIP, or the
 		     instruction runs again */
-	ACT_OUT	  /* as ACT_NEXT, but leave the inner loop: something for core/ to do first */
 };
 
 /*
@@ -33,16 +33,33 @@ static inline void exit_took(struct vcpu *v, enum hv_reason reason, uint64_t beg
 	v->timed_exits[reason]++;
 }
 
-/* Leaf in gpr[RAX], subleaf in gpr[RCX]; results to RAX..RDX with the upper halves cleared. Always
- * ACT_NEXT. */
-enum act exit_cpuid(struct vcpu *v);
+/* Leaf in gpr[RAX], subleaf in gpr[RCX]; results to RAX..RDX with the upper halves cleared. */
+void exit_cpuid(struct vcpu *v);
 /* Index in gpr[RCX]; value in or to EDX:EAX. */
 enum act exit_rdmsr(struct vcpu *v);
 enum act exit_wrmsr(struct vcpu *v);
 /* Not for string forms, which go through run(). Data in or to gpr[RAX]. */
-enum act exit_pio(struct vcpu *v, uint16_t port, bool in, uint8_t size);
-/* Number in gpr[RAX], arguments RBX RCX RDX RSI (the KVM convention); answer to RAX. */
-enum act exit_hypercall(struct vcpu *v);
+void exit_pio(struct vcpu *v, uint16_t port, bool in, uint8_t size);
+/*
+ * An access to GPA has exited, by the instruction at CODE, MOV_CODE bytes of which can be read, in
+ * 64-bit code: when that is a plain MOV to or from a device, it is executed. Returns its length; 0:
+ * nothing has been done.
+ */
+#define MOV_CODE 16
+unsigned int exit_mov(struct vcpu *v, const uint8_t *code, uint64_t gpa, bool write);
+/*
+ * The convention is the one Linux documents for KVM guests
+ * (Documentation/virt/kvm/x86/hypercalls.rst): the number in RAX, the answer in RAX, negative for
+ * an error. None is offered yet (CPUID 40000001h names none); user mode is told so before anything
+ * else.
+ */
+#define HYPERCALL_ENOSYS 1000 /* KVM_ENOSYS */
+static inline void exit_hypercall(struct vcpu *v, uint8_t cpl)
+{
+	v->gpr[RAX] = (uint64_t)-HYPERCALL_ENOSYS;
+	if (unlikely(cpl))
+		v->gpr[RAX] = (uint64_t)-EPERM;
+}
 
 /*
  * Length of the instruction at the guest's RIP by decoding it, 1 to 15; 0 when it could not be

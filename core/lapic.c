@@ -143,7 +143,7 @@ static void write_reg(struct vcpu *v, uint32_t offset, uint32_t value)
 		vapic_timer_write_divide(v, value);
 		break;
 	case APIC_SELF_IPI:
-		vapic_send_ipi(v, value | 1u << 18, 0);
+		vapic_self_ipi(v, (uint8_t)value);
 		break;
 	default:
 		vapic_put(v, offset, value);

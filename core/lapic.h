@@ -71,8 +71,7 @@ int lapic_set_base(struct vcpu *v, uint64_t value);
 /* Is GPA in the page that this vCPU's xAPIC registers occupy (xAPIC mode only)? */
 bool lapic_covers(const struct vcpu *v, uint64_t gpa);
 
-/* IA32_TSC_DEADLINE, in the guest's TSC. Reads 0 when not in TSC-deadline mode. */
-uint64_t lapic_deadline_read(const struct vcpu *v);
+/* IA32_TSC_DEADLINE, in the guest's TSC, which v->tsc_deadline has: 0 but in TSC-deadline mode. */
 void lapic_deadline_write(struct vcpu *v, uint64_t value);
 /* The guest moved its TSC by DELTA (v->tsc_offset has it): a deadline in the guest's TSC follows.
  */

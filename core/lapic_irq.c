@@ -426,6 +426,26 @@ static bool is_valid_ipi(const struct apic_msg *msg)
 	       !(to_self && (msg->delivery == APIC_INIT || msg->delivery == APIC_STARTUP));
 }
 
+void vapic_self_ipi(struct vcpu *v, uint8_t vector)
+{
+	if (unlikely(vector < FIRST_VECTOR)) {
+		vapic_error(v, ESR_SEND_ILLEGAL_VECTOR);
+		return;
+	}
+	if (!(vapic_get(v, APIC_SVR) & SVR_ENABLE))
+		return;
+	set_vector(v, APIC_IRR, vector);
+	if (unlikely(test_vector(v, APIC_TMR, vector))) {
+		clear_vector(v, APIC_TMR, vector);
+		if (v->vid)
+			tell_eoi_exits(v);
+	}
+	if (v->vid)
+		hv->irq_sync(v);
+	else
+		vapic_attention(v);
+}
+
 void vapic_send_ipi(struct vcpu *v, uint32_t low, uint32_t dest)
 {
 	struct apic_msg msg = {

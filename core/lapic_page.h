@@ -70,6 +70,8 @@ void vapic_lvt_fire(struct vcpu *v, uint32_t lvt_offset);
  * core.
  */
 void vapic_error(struct vcpu *v, uint32_t esr_bit);
+/* An IPI from V, which runs on this core, to itself. */
+void vapic_self_ipi(struct vcpu *v, uint8_t vector);
 /* A write of the ICR: sends what LOW says to DEST. */
 void vapic_send_ipi(struct vcpu *v, uint32_t low, uint32_t dest);
 /* With v->vid: all of the page is new to the back end. */

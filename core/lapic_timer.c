@@ -122,11 +122,6 @@ uint32_t vapic_timer_count(const struct vcpu *v)
 	return (uint32_t)MIN(count, vapic_get(v, APIC_TIMER_ICR));
 }
 
-uint64_t lapic_deadline_read(const struct vcpu *v)
-{
-	return v->tsc_deadline;
-}
-
 void lapic_deadline_write(struct vcpu *v, uint64_t value)
 {
 	uint64_t now = tsc_now();

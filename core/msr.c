@@ -84,13 +84,6 @@ static int write_tsc(struct vcpu *v, uint32_t index, uint64_t value)
 	return 0;
 }
 
-static int read_tsc_adjust(struct vcpu *v, uint32_t index, uint64_t *value)
-{
-	(void)index;
-	*value = v->tsc_adjust;
-	return 0;
-}
-
 static int write_tsc_adjust(struct vcpu *v, uint32_t index, uint64_t value)
 {
 	(void)index;
@@ -98,24 +91,10 @@ static int write_tsc_adjust(struct vcpu *v, uint32_t index, uint64_t value)
 	return 0;
 }
 
-static int read_deadline(struct vcpu *v, uint32_t index, uint64_t *value)
-{
-	(void)index;
-	*value = lapic_deadline_read(v);
-	return 0;
-}
-
 static int write_deadline(struct vcpu *v, uint32_t index, uint64_t value)
 {
 	(void)index;
 	lapic_deadline_write(v, value);
-	return 0;
-}
-
-static int read_apic_base(struct vcpu *v, uint32_t index, uint64_t *value)
-{
-	(void)index;
-	*value = v->apic_base;
 	return 0;
 }
 
@@ -298,13 +277,6 @@ static int write_mtrr_var(struct vcpu *v, uint32_t index, uint64_t value)
 	return 0;
 }
 
-static int read_misc_enable(struct vcpu *v, uint32_t index, uint64_t *value)
-{
-	(void)index;
-	*value = v->misc_enable;
-	return 0;
-}
-
 static int write_misc_enable(struct vcpu *v, uint32_t index, uint64_t value)
 {
 	const uint64_t writable = MISC_ENABLE_FAST_STRING;
@@ -325,26 +297,12 @@ static int read_microcode(struct vcpu *v, uint32_t index, uint64_t *value)
 	return 0;
 }
 
-static int read_mcg_status(struct vcpu *v, uint32_t index, uint64_t *value)
-{
-	(void)index;
-	*value = v->mcg_status;
-	return 0;
-}
-
 static int write_mcg_status(struct vcpu *v, uint32_t index, uint64_t value)
 {
 	(void)index;
 	if (value & ~7ull)
 		return -EPERM;
 	v->mcg_status = value;
-	return 0;
-}
-
-static int read_xss(struct vcpu *v, uint32_t index, uint64_t *value)
-{
-	(void)index;
-	*value = v->xss;
 	return 0;
 }
 
@@ -385,76 +343,76 @@ static int write_wall_clock(struct vcpu *v, uint32_t index, uint64_t value)
 	return pvclock_write_wall_clock(v, value);
 }
 
-static int read_system_time(struct vcpu *v, uint32_t index, uint64_t *value)
-{
-	(void)index;
-	*value = v->pvclock_gpa;
-	return 0;
-}
-
 enum msr_vendor { BOTH, INTEL, AMD };
+
+#define FIELD(name) ((uint16_t)offsetof(struct vcpu, name))
 
 /* The first match counts; one of BOTH overlaps no other. */
 static const struct msr_policy {
 	uint32_t first, last;
-	msr_read_fn *read;   /* NULL: #GP */
+	msr_read_fn *read;   /* NULL: #GP, or what is at FIELD of struct vcpu */
 	msr_write_fn *write; /* NULL: #GP */
 	enum msr_vendor vendor;
+	uint16_t field; /* 0: none */
 } policy[] = {
-	{MSR_IA32_TSC_DEADLINE, MSR_IA32_TSC_DEADLINE, read_deadline, write_deadline, BOTH},
-	{MSR_IA32_X2APIC_FIRST, MSR_IA32_X2APIC_LAST, read_x2apic, write_x2apic, BOTH},
-	{MSR_IA32_APIC_BASE, MSR_IA32_APIC_BASE, read_apic_base, write_apic_base, BOTH},
-	{MSR_IA32_TSC, MSR_IA32_TSC, read_tsc, write_tsc, BOTH},
-	{MSR_IA32_TSC_ADJUST, MSR_IA32_TSC_ADJUST, read_tsc_adjust, write_tsc_adjust, BOTH},
-	{MSR_IA32_FS_BASE, MSR_IA32_GS_BASE, read_seg_base, write_seg_base, BOTH},
-	{MSR_IA32_EFER, MSR_IA32_EFER, read_efer, write_efer, BOTH},
-	{MSR_IA32_STAR, MSR_IA32_FMASK, read_state, write_state, BOTH},
-	{MSR_IA32_KERNEL_GS_BASE, MSR_IA32_TSC_AUX, read_state, write_state, BOTH},
-	{MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_EIP, read_state, write_state, BOTH},
-	{MSR_IA32_PAT, MSR_IA32_PAT, read_state, write_state, BOTH},
-	{MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_WALL_CLOCK_NEW, read_zero, write_wall_clock, BOTH},
-	{MSR_KVM_SYSTEM_TIME_NEW, MSR_KVM_SYSTEM_TIME_NEW, read_system_time, write_system_time,
-	 BOTH},
+	{MSR_IA32_TSC_DEADLINE, MSR_IA32_TSC_DEADLINE, NULL, write_deadline, BOTH,
+	 FIELD(tsc_deadline)},
+	{MSR_IA32_X2APIC_FIRST, MSR_IA32_X2APIC_LAST, read_x2apic, write_x2apic, BOTH, 0},
+	{MSR_IA32_APIC_BASE, MSR_IA32_APIC_BASE, NULL, write_apic_base, BOTH, FIELD(apic_base)},
+	{MSR_IA32_TSC, MSR_IA32_TSC, read_tsc, write_tsc, BOTH, 0},
+	{MSR_IA32_TSC_ADJUST, MSR_IA32_TSC_ADJUST, NULL, write_tsc_adjust, BOTH, FIELD(tsc_adjust)},
+	{MSR_IA32_FS_BASE, MSR_IA32_GS_BASE, read_seg_base, write_seg_base, BOTH, 0},
+	{MSR_IA32_EFER, MSR_IA32_EFER, read_efer, write_efer, BOTH, 0},
+	{MSR_IA32_STAR, MSR_IA32_FMASK, read_state, write_state, BOTH, 0},
+	{MSR_IA32_KERNEL_GS_BASE, MSR_IA32_TSC_AUX, read_state, write_state, BOTH, 0},
+	{MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_EIP, read_state, write_state, BOTH, 0},
+	{MSR_IA32_PAT, MSR_IA32_PAT, read_state, write_state, BOTH, 0},
+	{MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_WALL_CLOCK_NEW, read_zero, write_wall_clock, BOTH, 0},
+	{MSR_KVM_SYSTEM_TIME_NEW, MSR_KVM_SYSTEM_TIME_NEW, NULL, write_system_time, BOTH,
+	 FIELD(pvclock_gpa)},
 	/* P5 machine-check registers: aliases that always read as "no error" here. */
-	{MSR_IA32_P5_MC_ADDR, MSR_IA32_P5_MC_TYPE, read_zero, write_zero, BOTH},
-	{MSR_IA32_PLATFORM_ID, MSR_IA32_PLATFORM_ID, read_zero, NULL, INTEL},
-	{MSR_IA32_BIOS_UPDT_TRIG, MSR_IA32_BIOS_UPDT_TRIG, NULL, write_ignore, INTEL},
-	{MSR_IA32_BIOS_SIGN_ID, MSR_IA32_BIOS_SIGN_ID, read_microcode, write_zero, BOTH},
-	{MSR_IA32_MTRRCAP, MSR_IA32_MTRRCAP, read_mtrrcap, NULL, BOTH},
-	{MSR_IA32_MTRR_PHYSBASE(0), MSR_IA32_MTRR_PHYSMASK(7), read_mtrr, write_mtrr_var, BOTH},
-	{MSR_IA32_MTRR_FIX64K_00000, MSR_IA32_MTRR_FIX64K_00000, read_mtrr, write_mtrr_fixed, BOTH},
-	{MSR_IA32_MTRR_FIX16K_80000, MSR_IA32_MTRR_FIX16K_A0000, read_mtrr, write_mtrr_fixed, BOTH},
-	{MSR_IA32_MTRR_FIX4K(0), MSR_IA32_MTRR_FIX4K(7), read_mtrr, write_mtrr_fixed, BOTH},
-	{MSR_IA32_MTRR_DEF_TYPE, MSR_IA32_MTRR_DEF_TYPE, read_mtrr, write_mtrr_def, BOTH},
-	{MSR_IA32_MISC_ENABLE, MSR_IA32_MISC_ENABLE, read_misc_enable, write_misc_enable, INTEL},
+	{MSR_IA32_P5_MC_ADDR, MSR_IA32_P5_MC_TYPE, read_zero, write_zero, BOTH, 0},
+	{MSR_IA32_PLATFORM_ID, MSR_IA32_PLATFORM_ID, read_zero, NULL, INTEL, 0},
+	{MSR_IA32_BIOS_UPDT_TRIG, MSR_IA32_BIOS_UPDT_TRIG, NULL, write_ignore, INTEL, 0},
+	{MSR_IA32_BIOS_SIGN_ID, MSR_IA32_BIOS_SIGN_ID, read_microcode, write_zero, BOTH, 0},
+	{MSR_IA32_MTRRCAP, MSR_IA32_MTRRCAP, read_mtrrcap, NULL, BOTH, 0},
+	{MSR_IA32_MTRR_PHYSBASE(0), MSR_IA32_MTRR_PHYSMASK(7), read_mtrr, write_mtrr_var, BOTH, 0},
+	{MSR_IA32_MTRR_FIX64K_00000, MSR_IA32_MTRR_FIX64K_00000, read_mtrr, write_mtrr_fixed, BOTH,
+	 0},
+	{MSR_IA32_MTRR_FIX16K_80000, MSR_IA32_MTRR_FIX16K_A0000, read_mtrr, write_mtrr_fixed, BOTH,
+	 0},
+	{MSR_IA32_MTRR_FIX4K(0), MSR_IA32_MTRR_FIX4K(7), read_mtrr, write_mtrr_fixed, BOTH, 0},
+	{MSR_IA32_MTRR_DEF_TYPE, MSR_IA32_MTRR_DEF_TYPE, read_mtrr, write_mtrr_def, BOTH, 0},
+	{MSR_IA32_MISC_ENABLE, MSR_IA32_MISC_ENABLE, NULL, write_misc_enable, INTEL,
+	 FIELD(misc_enable)},
 	/* No banks: machine checks are the host's affair. */
-	{MSR_IA32_MCG_CAP, MSR_IA32_MCG_CAP, read_zero, NULL, BOTH},
-	{MSR_IA32_MCG_STATUS, MSR_IA32_MCG_STATUS, read_mcg_status, write_mcg_status, BOTH},
+	{MSR_IA32_MCG_CAP, MSR_IA32_MCG_CAP, read_zero, NULL, BOTH, 0},
+	{MSR_IA32_MCG_STATUS, MSR_IA32_MCG_STATUS, NULL, write_mcg_status, BOTH, FIELD(mcg_status)},
 	/* LBR, BTF and branch tracing are not offered. */
-	{MSR_IA32_DEBUGCTL, MSR_IA32_DEBUGCTL, read_zero, write_zero, BOTH},
-	{MSR_LASTBRANCHFROMIP, MSR_LASTINTTOIP, read_zero, NULL, AMD},
-	{MSR_IA32_XSS, MSR_IA32_XSS, read_xss, write_xss, BOTH},
+	{MSR_IA32_DEBUGCTL, MSR_IA32_DEBUGCTL, read_zero, write_zero, BOTH, 0},
+	{MSR_LASTBRANCHFROMIP, MSR_LASTINTTOIP, read_zero, NULL, AMD, 0},
+	{MSR_IA32_XSS, MSR_IA32_XSS, NULL, write_xss, BOTH, FIELD(xss)},
 	/*
 	 * Counters 0 to 3 have no CPUID bit: kernels write to them unasked. That they keep no
 	 * value tells that they count nothing.
 	 */
-	{MSR_AMD_PERFEVTSEL0, MSR_AMD_PERFCTR3, read_zero, write_ignore, AMD},
-	{MSR_AMD_SYSCFG, MSR_AMD_SYSCFG, read_zero, write_ignore, AMD},
-	{MSR_AMD_HWCR, MSR_AMD_HWCR, read_hwcr, write_ignore, AMD},
-	{MSR_AMD_TOP_MEM, MSR_AMD_TOP_MEM, read_zero, write_ignore, AMD},
-	{MSR_AMD_TOP_MEM2, MSR_AMD_TOP_MEM2, read_zero, write_ignore, AMD},
-	{MSR_AMD_NB_CFG, MSR_AMD_NB_CFG, read_zero, write_ignore, AMD},
-	{MSR_AMD_PATCH_LOADER, MSR_AMD_PATCH_LOADER, NULL, write_ignore, AMD},
-	{MSR_AMD_INT_PENDING, MSR_AMD_INT_PENDING, read_zero, write_ignore, AMD},
-	{MSR_AMD_VM_CR, MSR_AMD_VM_CR, read_zero, NULL, AMD},
-	{MSR_AMD_OSVW_ID_LENGTH, MSR_AMD_OSVW_STATUS, read_zero, write_ignore, AMD},
-	{MSR_AMD_MMIO_CONF_BASE, MSR_AMD_MMIO_CONF_BASE, read_zero, write_ignore, AMD},
+	{MSR_AMD_PERFEVTSEL0, MSR_AMD_PERFCTR3, read_zero, write_ignore, AMD, 0},
+	{MSR_AMD_SYSCFG, MSR_AMD_SYSCFG, read_zero, write_ignore, AMD, 0},
+	{MSR_AMD_HWCR, MSR_AMD_HWCR, read_hwcr, write_ignore, AMD, 0},
+	{MSR_AMD_TOP_MEM, MSR_AMD_TOP_MEM, read_zero, write_ignore, AMD, 0},
+	{MSR_AMD_TOP_MEM2, MSR_AMD_TOP_MEM2, read_zero, write_ignore, AMD, 0},
+	{MSR_AMD_NB_CFG, MSR_AMD_NB_CFG, read_zero, write_ignore, AMD, 0},
+	{MSR_AMD_PATCH_LOADER, MSR_AMD_PATCH_LOADER, NULL, write_ignore, AMD, 0},
+	{MSR_AMD_INT_PENDING, MSR_AMD_INT_PENDING, read_zero, write_ignore, AMD, 0},
+	{MSR_AMD_VM_CR, MSR_AMD_VM_CR, read_zero, NULL, AMD, 0},
+	{MSR_AMD_OSVW_ID_LENGTH, MSR_AMD_OSVW_STATUS, read_zero, write_ignore, AMD, 0},
+	{MSR_AMD_MMIO_CONF_BASE, MSR_AMD_MMIO_CONF_BASE, read_zero, write_ignore, AMD, 0},
 	/* Not LS_CFG: a kernel that can write it believes that it has stopped store bypass. */
-	{MSR_AMD_IC_CFG, MSR_AMD_DC_CFG, read_zero, write_ignore, AMD},
-	{MSR_AMD_DE_CFG, MSR_AMD_DE_CFG, read_de_cfg, write_ignore, AMD},
+	{MSR_AMD_IC_CFG, MSR_AMD_DC_CFG, read_zero, write_ignore, AMD, 0},
+	{MSR_AMD_DE_CFG, MSR_AMD_DE_CFG, read_de_cfg, write_ignore, AMD, 0},
 };
 
-/* Where an MSR was found last, by some of its number's bits: any core, and never trusted. */
+/* Where an MSR of BOTH was found last, by some of its number's bits: any core. */
 static uint8_t found[64];
 
 static noinline const struct msr_policy *search(const struct vcpu *v, uint32_t index)
@@ -478,7 +436,7 @@ static always_inline const struct msr_policy *find(const struct vcpu *v, uint32_
 {
 	const struct msr_policy *p = &policy[READ_ONCE(found[index % ARRAY_SIZE(found)])];
 
-	if (likely(index - p->first <= p->last - p->first && p->vendor == BOTH))
+	if (likely(index - p->first <= p->last - p->first))
 		return p;
 	return search(v, index);
 }
@@ -499,6 +457,10 @@ static always_inline int do_read(struct vcpu *v, uint32_t index, uint64_t *value
 {
 	const struct msr_policy *p = find(v, index);
 
+	if (likely(p && p->field)) {
+		*value = *(const uint64_t *)(const void *)((const char *)v + p->field);
+		return 0;
+	}
 	if (likely(p && p->read))
 		return p->read(v, index, value);
 	log_once(v, index, "read");

@@ -147,6 +147,21 @@ static void prepare_events(struct vcpu *v)
 	hv->set_tpr_threshold(v, lapic_blocked_class(v));
 }
 
+bool run_events(struct vcpu *v)
+{
+	uint32_t req = READ_ONCE(v->requests);
+
+	if (req & ~(uint32_t)(REQ_EVENT | REQ_IRQ) ||
+	    !__atomic_compare_exchange_n(&v->requests, &req, 0, false, __ATOMIC_SEQ_CST,
+					 __ATOMIC_SEQ_CST))
+		return false;
+	v->st_valid = 0;
+	if (req & REQ_IRQ)
+		lapic_sync(v);
+	prepare_events(v);
+	return true;
+}
+
 /* All that comes before an entry. False: V leaves the core. */
 static bool prepare(struct vcpu *v)
 {

@@ -75,8 +75,8 @@ enum {
 	REQ_INIT = 4,
 	REQ_SIPI = 8,
 	REQ_STOP = 16,	/* the VM ends or restarts: park */
-	REQ_EVENT = 32, /* own core: an event is queued, or the timer wants attention */
-	REQ_YIELD = 64, /* own core: give the scheduler a turn */
+	REQ_EVENT = 32, /* an event is queued, or what may enter has changed */
+	REQ_YIELD = 64, /* out of the back end's loop: the run loop, or the scheduler, has a look */
 	REQ_START = 128 /* a parked vCPU 0 may be reset and run */
 };
 
@@ -96,12 +96,21 @@ struct gva_key {
 };
 
 struct gva_slot {
-	uint64_t page;	    /* linear address / 4 KiB */
-	struct gva_key key; /* CR0 is 0 in an empty one, and in no processor (ET) */
+	uint64_t page;			   /* linear address / 4 KiB */
+	struct gva_key key;		   /* CR0 is 0 in an empty one, and in no processor (ET) */
 	const uint64_t *where[GVA_LEVELS]; /* the entries, in guest memory */
 	uint64_t entry[GVA_LEVELS];
 	uint64_t gpa;	     /* of the page */
 	const uint8_t *host; /* where that is; NULL: no RAM */
+};
+
+/* A MOV between a register or a constant and memory: core/mov.c. */
+struct mov_slot {
+	uint64_t code[2], mask[2]; /* its bytes, and which of them there are */
+	uint64_t constant;
+	uint8_t length; /* 0: none */
+	uint8_t size, reg;
+	bool write, has_reg;
 };
 
 struct vcpu {
@@ -109,7 +118,7 @@ struct vcpu {
 	uint64_t gpr[GPR_COUNT];
 	void *hv; /* the back end's own part */
 
-	uint32_t requests; /* any core */
+	uint32_t requests;   /* any core */
 	uint32_t fast_exits; /* the back end's: left before its inner loop has to end */
 	struct vm *vm;
 	struct pcpu *cpu;	     /* the core whose queue it is in; constant while the VM runs */
@@ -130,7 +139,9 @@ struct vcpu {
 	void *fpu;	     /* XSAVE area while V is off its core */
 
 	struct gva_slot gva[3]; /* core/gva.h: by enum walk_access */
-	const struct bus_region_slot *pio_last; /* core/bus.c: of the last port access, or NULL */
+	struct mov_slot mov;	/* the last one that reached a device */
+	/* core/bus.c: of the last access, or NULL. */
+	const struct bus_region_slot *pio_last, *mmio_last;
 
 	/* Local APIC (core/lapic.c). */
 	uint8_t *apic_page; /* 4 KiB; layout of SDM vol. 3A table 11-1 */

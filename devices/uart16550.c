@@ -220,8 +220,10 @@ static uint8_t read_lsr(struct uart16550 *u)
 {
 	uint8_t value = lsr(u);
 
-	u->lsr_errors = 0;
-	update_line(u);
+	if (unlikely(u->lsr_errors)) {
+		u->lsr_errors = 0;
+		update_line(u);
+	}
 	return value;
 }
 
@@ -307,6 +309,9 @@ static uint8_t read_reg(struct uart16550 *u, unsigned int reg)
 {
 	bool dlab = u->lcr & LCR_DLAB;
 
+	/* The one that is polled. */
+	if (likely(reg == LSR))
+		return read_lsr(u);
 	switch (reg) {
 	case RBR_THR:
 		return dlab ? u->dll : read_rbr(u);
@@ -318,8 +323,6 @@ static uint8_t read_reg(struct uart16550 *u, unsigned int reg)
 		return u->lcr;
 	case MCR:
 		return u->mcr;
-	case LSR:
-		return read_lsr(u);
 	case MSR:
 		return read_msr(u);
 	default:
@@ -378,6 +381,13 @@ static void port(void *dev, struct vcpu *v, uint64_t offset, bool write, uint8_t
 		 uint64_t *value)
 {
 	(void)v;
+	if (likely(size == 1)) {
+		uint8_t byte = (uint8_t)*value;
+
+		port_byte(dev, offset, write, &byte);
+		*value = byte;
+		return;
+	}
 	bus_by_bytes(port_byte, dev, offset, write, size, value);
 }
 

@@ -48,26 +48,28 @@ static inline unsigned int insn_len(struct vcpu *v, uint32_t opcode, unsigned in
 }
 
 /* Before the handler: an instruction that cannot be fetched must not be executed. */
-static inline enum exit_next call(struct vcpu *v, enum hv_reason reason, unsigned int len,
-				  enum act (*handler)(struct vcpu *v))
+static inline enum exit_next call_msr(struct vcpu *v, unsigned int len,
+				      enum act (*handler)(struct vcpu *v))
 {
-	enum act act;
-
 	if (unlikely(!len))
 		return RESUME;
-	v->exits[reason]++;
-	act = handler(v);
-	if (likely(act != ACT_STAY))
+	v->exits[EXIT_MSR]++;
+	if (likely(handler(v) == ACT_NEXT))
 		svm_skip_insn(v, len);
-	return unlikely(act == ACT_OUT) ? LEAVE : RESUME;
+	return RESUME;
 }
 
 static noinline enum exit_next on_other_cpuid(struct vcpu *v, unsigned int len)
 {
+	if (!len)
+		return RESUME;
 	/* EBX is the size of what XCR0 has enabled. */
 	if ((uint32_t)v->gpr[RAX] == CPUID_XSTATE)
 		svm_read_xcr0(v);
-	return call(v, EXIT_CPUID, len, exit_cpuid);
+	v->exits[EXIT_CPUID]++;
+	exit_cpuid(v);
+	svm_skip_insn(v, len);
+	return RESUME;
 }
 
 static noinline enum exit_next on_cpuid(struct vcpu *v)
@@ -84,17 +86,24 @@ static noinline enum exit_next on_cpuid(struct vcpu *v)
 static noinline enum exit_next on_msr(struct vcpu *v)
 {
 	if (svm_of(v)->vmcb.exitinfo1 & 1) {
-		enum exit_next next = call(v, EXIT_MSR, insn_len(v, 0x300f, 2), exit_wrmsr);
+		enum exit_next next = call_msr(v, insn_len(v, 0x300f, 2), exit_wrmsr);
 
 		svm_sync_tpr(v);
 		return next;
 	}
-	return call(v, EXIT_MSR, insn_len(v, 0x320f, 2), exit_rdmsr);
+	return call_msr(v, insn_len(v, 0x320f, 2), exit_rdmsr);
 }
 
 static noinline enum exit_next on_vmmcall(struct vcpu *v)
 {
-	return call(v, EXIT_HYPERCALL, insn_len(v, 0xd9010f, 3), exit_hypercall);
+	unsigned int len = insn_len(v, 0xd9010f, 3);
+
+	if (unlikely(!len))
+		return RESUME;
+	v->exits[EXIT_HYPERCALL]++;
+	exit_hypercall(v, svm_of(v)->vmcb.cpl);
+	svm_skip_insn(v, len);
+	return RESUME;
 }
 
 /* EXITINFO2 is the next RIP on every processor (15.10.2). */
@@ -103,7 +112,6 @@ static noinline enum exit_next on_ioio(struct vcpu *v, struct hv_exit *x)
 	const struct vmcb *b = &svm_of(v)->vmcb;
 	uint64_t info = b->exitinfo1;
 	uint8_t len = (uint8_t)(b->exitinfo2 - b->rip);
-	enum act act;
 
 	if (info & IOIO_STR) {
 		x->reason = EXIT_PIO;
@@ -119,10 +127,9 @@ static noinline enum exit_next on_ioio(struct vcpu *v, struct hv_exit *x)
 		return LEAVE;
 	}
 	v->exits[EXIT_PIO]++;
-	act = exit_pio(v, IOIO_PORT(info), info & IOIO_IN, IOIO_SIZE(info));
-	if (act != ACT_STAY)
-		svm_skip_insn(v, len);
-	return act == ACT_OUT ? LEAVE : RESUME;
+	exit_pio(v, IOIO_PORT(info), info & IOIO_IN, IOIO_SIZE(info));
+	svm_skip_insn(v, len);
+	return RESUME;
 }
 
 /* Core looks at the event as at one that the guest caused just now. */
@@ -155,17 +162,15 @@ static enum exit_next on_ud(struct vcpu *v, struct hv_exit *x)
 {
 	uint8_t buf[15];
 	unsigned int n = exit_fetch(v, buf);
-	enum act act;
 
 	if (!n)
 		return RESUME;
 	if (!is_0f01(buf, n, VMCALL_MODRM, VMCALL_MODRM))
 		return exception(v, x, EXC_UD);
 	v->exits[EXIT_HYPERCALL]++;
-	act = exit_hypercall(v);
-	if (act != ACT_STAY)
-		svm_skip_insn(v, 3);
-	return act == ACT_OUT ? LEAVE : RESUME;
+	exit_hypercall(v, svm_of(v)->vmcb.cpl);
+	svm_skip_insn(v, 3);
+	return RESUME;
 }
 
 static bool is_canonical(const struct svm_vcpu *s, uint64_t addr)
@@ -301,9 +306,34 @@ static enum exit_next on_dr(struct vcpu *v, struct hv_exit *x)
 	return LEAVE;
 }
 
+/* A device's register, by an instruction that has been fetched lately. */
+static bool on_mmio(struct vcpu *v, const struct vmcb *b)
+{
+	const uint8_t *code;
+	unsigned int len;
+
+	if (b->exitinfo1 & (NPF_RESERVED | NPF_FETCH | NPF_TABLE_WALK) ||
+	    b->exitintinfo & EVENTINJ_V || !svm_in_64bit_code(b))
+		return false;
+	code = svm_code(v, MOV_CODE);
+	if (!code)
+		return false;
+	len = exit_mov(v, code, b->exitinfo2, b->exitinfo1 & NPF_WRITE);
+	if (!len)
+		return false;
+	v->exits[EXIT_NPF]++;
+	svm_skip_insn(v, len);
+	/* The register may have been the local APIC's TPR. */
+	svm_sync_tpr(v);
+	return true;
+}
+
 static enum exit_next on_npf(struct vcpu *v, struct hv_exit *x)
 {
 	const struct vmcb *b = &svm_of(v)->vmcb;
+
+	if (on_mmio(v, b))
+		return RESUME;
 
 	x->reason = b->exitinfo1 & NPF_RESERVED ? EXIT_NPT_MISCONFIG : EXIT_NPF;
 	memset(&x->npf, 0, sizeof(x->npf));

@@ -144,6 +144,11 @@ void svm_get_state(struct vcpu *v, uint32_t groups);
 void svm_set_state(struct vcpu *v, uint32_t groups);
 uint8_t svm_cpl(struct vcpu *v);
 void svm_skip_insn(struct vcpu *v, unsigned int len);
+static inline bool svm_in_64bit_code(const struct vmcb *b)
+{
+	return b->efer & EFER_LMA && b->cs.attrib & SEG_ATTR_L >> 4;
+}
+
 /* SIZE bytes of code at RIP where they have been fetched lately, or NULL (core/gva.h). */
 const uint8_t *svm_code(const struct vcpu *v, unsigned int size);
 

@@ -4,6 +4,7 @@
 #include "core/cpuid.h"
 #include "core/exits.h"
 #include "core/lapic.h"
+#include "core/run.h"
 #include "lib/err.h"
 
 static uint32_t *tpr_of(struct vcpu *v)
@@ -71,6 +72,8 @@ static enum hv_reason answered_here(uint64_t code)
 		return EXIT_PIO;
 	case VMEXIT_VMMCALL:
 		return EXIT_HYPERCALL;
+	case VMEXIT_NPF:
+		return EXIT_NPF;
 	default:
 		return EXIT_NONE;
 	}
@@ -110,7 +113,7 @@ int svm_run(struct vcpu *v, struct hv_exit *x)
 		next = likely(!timed) ? svm_handle_exit(v, x) : handle_timed(v, x);
 		if (unlikely(next != RESUME || x->vectoring.valid || nmi_window_open(v, s)))
 			break;
-		if (unlikely(READ_ONCE(v->requests)))
+		if (unlikely(READ_ONCE(v->requests)) && !run_events(v))
 			break;
 		svm_check_asid(s, m);
 	}

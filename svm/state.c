@@ -268,11 +268,6 @@ uint8_t svm_cpl(struct vcpu *v)
 	return svm_of(v)->vmcb.cpl & 3;
 }
 
-static bool in_64bit_code(const struct vmcb *b)
-{
-	return b->efer & EFER_LMA && b->cs.attrib & SEG_ATTR_L >> 4;
-}
-
 const uint8_t *svm_code(const struct vcpu *v, unsigned int size)
 {
 	const struct svm_vcpu *s = svm_of(v);
@@ -285,7 +280,8 @@ const uint8_t *svm_code(const struct vcpu *v, unsigned int size)
 		.access = GVA_ACCESS(b->cpl & 3, false, false),
 	};
 
-	return gva_code(v, in_64bit_code(b) ? b->rip : (uint32_t)(b->cs.base + b->rip), size, &key);
+	return gva_code(v, svm_in_64bit_code(b) ? b->rip : (uint32_t)(b->cs.base + b->rip), size,
+			&key);
 }
 
 static noinline void single_step_trap(struct vcpu *v, struct vmcb *b)
@@ -312,7 +308,7 @@ void svm_skip_insn(struct vcpu *v, unsigned int len)
 		return;
 	}
 	b->rip += len;
-	if (unlikely(!in_64bit_code(b)))
+	if (unlikely(!svm_in_64bit_code(b)))
 		b->rip = (uint32_t)b->rip;
 	b->int_state &= ~INT_STATE_SHADOW;
 	v->st_valid &= ~(uint32_t)(ST_RIP | ST_INTR);

@@ -11,6 +11,7 @@ default rel
 
 extern vmx_handle_exit
 extern vmx_handle_exit_timed
+extern vmx_access_failed
 
 ; All registers but RSP from the vCPU at RBX.
 %macro LOAD_GUEST 0
@@ -127,3 +128,21 @@ leave:
 	pop	rbx
 	pop	rbp
 	ret
+
+; A VMREAD or VMWRITE has failed (vmx/insn.h): on the stack are where, the field and the value.
+%macro ACCESS_FAILED 2
+global %1:function hidden
+%1:
+	pop	rcx
+	pop	rsi
+	pop	rdx
+	lea	rdi, [%%name]
+	and	rsp, -16
+	call	vmx_access_failed
+section .rodata
+%%name:	db %2, 0
+section .text
+%endmacro
+
+	ACCESS_FAILED vmx_read_failed, "VMREAD"
+	ACCESS_FAILED vmx_write_failed, "VMWRITE"

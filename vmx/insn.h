@@ -20,30 +20,33 @@ _Noreturn void vmx_access_failed(const char *insn, enum vmcs_field field, uint64
 /* The meaning of a VM-instruction error number (31.4); never NULL. */
 const char *vmx_error_name(uint32_t number);
 
+/*
+ * Out of line: FAILED (entry.asm) finds the value, the field, and on top the place. A call in C
+ * would cost a frame in each function that is on the way of an exit.
+ */
+#define VMX_ACCESS(insn, failed)                                          \
+	"8:\t" insn "\n\tjbe 9f\n"                                        \
+	"\t.pushsection .text.unlikely, \"ax\", @progbits\n"              \
+	"9:\tpush %[value]\n\tpush %[field]\n\tlea 8b(%%rip), %[field]\n" \
+	"\tpush %[field]\n\tjmp " failed "\n\t.popsection"
+
 static inline uint64_t vmread(enum vmcs_field field)
 {
 	uint64_t value;
-	bool failed;
 
-	__asm__ volatile("vmread %[field], %[value]"
-			 : [value] "=r"(value), "=@ccbe"(failed)
+	__asm__ volatile(VMX_ACCESS("vmread %[field], %[value]", "vmx_read_failed")
+			 : [value] "=r"(value)
 			 : [field] "r"((uint64_t)field)
-			 : "memory");
-	if (__builtin_expect(failed, false))
-		vmx_access_failed("VMREAD", field, 0, __builtin_return_address(0));
+			 : "cc", "memory");
 	return value;
 }
 
 static inline void vmwrite(enum vmcs_field field, uint64_t value)
 {
-	bool failed;
-
-	__asm__ volatile("vmwrite %[value], %[field]"
-			 : "=@ccbe"(failed)
+	__asm__ volatile(VMX_ACCESS("vmwrite %[value], %[field]", "vmx_write_failed")
+			 :
 			 : [field] "r"((uint64_t)field), [value] "r"(value)
-			 : "memory");
-	if (__builtin_expect(failed, false))
-		vmx_access_failed("VMWRITE", field, value, __builtin_return_address(0));
+			 : "cc", "memory");
 }
 
 #define DEFINE_VM_POINTER_INSN(name)                                                \

@@ -45,9 +45,11 @@ extern struct vmx_controls vmx_controls;
 
 /*
  * The preemption timer stands still while exits are handled in the inner loop; after so many of
- * them core/ sets it anew, so that it is late by some tens of microseconds at most.
+ * them it is set anew. Each takes a microsecond at most, and so late the timer is.
  */
-#define VMX_FAST_EXITS_MAX 512
+#define VMX_FAST_EXITS_MAX 128
+/* And after so many times that, core/ has its turn. */
+#define VMX_FAST_ROUNDS_MAX 8
 
 /* Per VM: vm->hv. */
 struct vmx_vm {
@@ -67,6 +69,7 @@ struct vmx_vcpu {
 	uint32_t proc, proc2, entry; /* what the control fields hold */
 	uint32_t ept_generation;     /* of the translations this core may hold for it */
 	bool timed;		     /* HOST_RIP is vmx_exit_timed() */
+	uint32_t fast_rounds;	     /* times that VMX_FAST_EXITS_MAX exits were handled at once */
 	bool timer_parked;	     /* the preemption timer is at its maximum: never due */
 };
 
@@ -143,7 +146,7 @@ const char *vmx_reason_name(uint32_t reason);
 enum vmx_run_result {
 	RUN_AGAIN,	 /* handled: enter again */
 	RUN_OUT,	 /* handled, but core/ has something to do first */
-	RUN_ENOUGH,	 /* handled, and VMX_FAST_EXITS_MAX of them: time for core/ */
+	RUN_ENOUGH,	 /* handled, and so many of them that it is time for core/ */
 	RUN_EXIT,	 /* none of the frequent exits: VMCS_EXIT_REASON has it */
 	RUN_FAIL_VALID,	 /* the entry itself failed (31.2), with an error number */
 	RUN_FAIL_INVALID /* and without */

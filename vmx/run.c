@@ -5,6 +5,7 @@
 #include "arch/x86/cpu.h"
 #include "core/cpuid.h"
 #include "core/exits.h"
+#include "core/run.h"
 #include "lib/err.h"
 #include "vmx/internal.h"
 
@@ -35,30 +36,56 @@ void vmx_skip_insn(struct vcpu *v, unsigned int len)
 	v->st_valid &= ~(uint32_t)(ST_RIP | ST_INTR);
 }
 
+/*
+ * The preemption timer is set by the clock again, as it stood still while exits were handled. Now
+ * and then core/ has its turn whatever the time.
+ */
+static noinline enum vmx_run_result keep_time(struct vcpu *v)
+{
+	struct vmx_vcpu *vv = vmx_of(v);
+
+	v->fast_exits = VMX_FAST_EXITS_MAX;
+	if (++vv->fast_rounds % VMX_FAST_ROUNDS_MAX == 0)
+		return RUN_ENOUGH;
+	if (!(vmx_controls.pin & PIN_PREEMPTION_TIMER) || vv->timer_parked)
+		return RUN_AGAIN;
+	if (rdtsc() >= v->armed)
+		return RUN_OUT;
+	vmx_set_deadline(v, v->armed);
+	return RUN_AGAIN;
+}
+
+static noinline enum vmx_run_result attend(struct vcpu *v)
+{
+	return run_events(v) ? RUN_AGAIN : RUN_OUT;
+}
+
 /* After an exit that has been handled: what else has come? */
-static inline enum vmx_run_result go_on(struct vcpu *v)
+static always_inline enum vmx_run_result go_on(struct vcpu *v)
 {
 	if (unlikely(READ_ONCE(v->requests)))
-		return RUN_OUT;
-	if (unlikely(!--v->fast_exits)) {
-		v->fast_exits = VMX_FAST_EXITS_MAX;
-		return RUN_ENOUGH;
-	}
+		return attend(v);
+	if (unlikely(!--v->fast_exits))
+		return keep_time(v);
 	return RUN_AGAIN;
+}
+
+/* Behind an instruction that is done with. */
+static always_inline enum vmx_run_result next(struct vcpu *v)
+{
+	skip_insn(vmread(VMCS_EXIT_INSN_LEN));
+	return go_on(v);
 }
 
 static always_inline enum vmx_run_result finish(struct vcpu *v, enum act act)
 {
-	if (likely(act != ACT_STAY))
-		skip_insn(vmread(VMCS_EXIT_INSN_LEN));
-	if (unlikely(act == ACT_OUT))
-		return RUN_OUT;
-	return go_on(v);
+	return likely(act == ACT_NEXT) ? next(v) : go_on(v);
 }
 
 static noinline enum vmx_run_result on_cpuid(struct vcpu *v)
 {
-	return finish(v, exit_cpuid(v));
+	exit_cpuid(v);
+	return next(v);
 }
 
 static noinline enum vmx_run_result on_rdmsr(struct vcpu *v)
@@ -81,14 +108,15 @@ static noinline enum vmx_run_result on_io(struct vcpu *v)
 	if (qual & BIT(4))
 		return RUN_EXIT;
 	v->exits[EXIT_PIO]++;
-	return finish(v, exit_pio(v, (uint16_t)(qual >> 16), qual & BIT(3),
-				  (uint8_t)((qual & 7) + 1)));
+	exit_pio(v, (uint16_t)(qual >> 16), qual & BIT(3), (uint8_t)((qual & 7) + 1));
+	return next(v);
 }
 
 static noinline enum vmx_run_result on_vmcall(struct vcpu *v)
 {
 	v->exits[EXIT_HYPERCALL]++;
-	return finish(v, exit_hypercall(v));
+	exit_hypercall(v, SEG_ATTR_DPL(vmread(VMCS_GUEST_SS_ATTR)));
+	return next(v);
 }
 
 /*
@@ -103,18 +131,17 @@ enum vmx_run_result vmx_handle_exit(struct vcpu *v)
 		v->exits[EXIT_CPUID]++;
 		if (unlikely(!cpuid_answer_plain(v)))
 			return on_cpuid(v);
-		skip_insn(vmread(VMCS_EXIT_INSN_LEN));
-		return go_on(v);
+		return next(v);
 	}
 	v->st_valid = 0;
 	if (reason == VMX_WRMSR)
 		return on_wrmsr(v);
 	if (reason == VMX_IO)
 		return on_io(v);
-	if (reason == VMX_VMCALL)
-		return on_vmcall(v);
 	if (reason == VMX_RDMSR)
 		return on_rdmsr(v);
+	if (reason == VMX_VMCALL)
+		return on_vmcall(v);
 	return RUN_EXIT;
 }
 

@@ -67,7 +67,7 @@ void vmx_npt_flush(struct vm *vm)
 
 	__atomic_add_fetch(&h->ept_generation, 1, __ATOMIC_SEQ_CST);
 	for (unsigned int i = 0; i < vm->vcpu_count; i++)
-		vcpu_request(vm->vcpu[i], REQ_EVENT);
+		vcpu_request(vm->vcpu[i], REQ_YIELD);
 }
 
 int vmx_vcpu_init(struct vcpu *v)

@@ -1,4 +1,4 @@
-/* links: core/run.c core/devtimer.c core/event.c core/cr.c core/share.c core/vcpu.c core/mmio.c core/task.c core/bus.c core/gmem.c core/hypercall.c core/pvclock.c core/lapic.c core/lapic_irq.c core/lapic_timer.c core/clock.c tests/unit/support/core_exit.c tests/unit/support/core_sched.c tests/unit/support/core_lifecycle.c tests/unit/support/core_msr.c tests/unit/support/core_cpuid.c emul/alu.c emul/decode.c emul/exec.c emul/string.c emul/tables.c emul/walk.c arch/x86/paging.c lib/log.c lib/fmt.c lib/strbuf.c tests/unit/support/fake_core.c tests/unit/support/fake_machine.c tests/unit/support/fake_hv.c */
+/* links: core/run.c core/devtimer.c core/event.c core/cr.c core/share.c core/vcpu.c core/mmio.c core/task.c core/bus.c core/gmem.c core/pvclock.c core/lapic.c core/lapic_irq.c core/lapic_timer.c core/clock.c tests/unit/support/core_exit.c tests/unit/support/core_sched.c tests/unit/support/core_lifecycle.c tests/unit/support/core_msr.c tests/unit/support/core_cpuid.c emul/alu.c emul/decode.c emul/exec.c emul/string.c emul/tables.c emul/walk.c arch/x86/paging.c lib/log.c lib/fmt.c lib/strbuf.c tests/unit/support/fake_core.c tests/unit/support/fake_machine.c tests/unit/support/fake_hv.c */
 /* The run loop against the scripted back end: what enters a guest, in which order, and when. */
 #include "tests/unit/support/fake_hv.h"
 
@@ -637,6 +637,70 @@ static void test_what_init_keeps(void **state)
 
 /* ---- timers ---- */
 
+/* ---- events that the back end's loop lets in itself ---- */
+
+static void self_ipi(struct vcpu *c)
+{
+	sti(c);
+	vapic_self_ipi(c, 0x50);
+}
+
+static void self_ipi_masked(struct vcpu *c)
+{
+	cli(c);
+	vapic_self_ipi(c, 0x50);
+}
+
+static void self_nmi(struct vcpu *c)
+{
+	sti(c);
+	vcpu_request(c, REQ_NMI);
+}
+
+#define CPUID_INSIDE                                \
+	{                                           \
+		.reason = EXIT_CPUID, .insn_len = 2 \
+	}
+
+static void test_interrupt_inside(void **state)
+{
+	static const struct fake_step step[] = {
+		{.guest = self_ipi, .exit = CPUID_INSIDE, .inner = true},
+		{.guest = end_interrupt, .exit = CPUID_INSIDE, .inner = true},
+	};
+
+	(void)state;
+	FAKE_RUN(v, step);
+	assert_string_equal(fake_trace(), "+2 irq80 +2 end0 ");
+	assert_int_equal(v->exits[EXIT_NONE], 1); /* the end of the script */
+}
+
+static void test_masked_interrupt_inside(void **state)
+{
+	static const struct fake_step step[] = {
+		{.guest = self_ipi_masked, .exit = CPUID_INSIDE, .inner = true},
+		{.guest = sti, .ticks = 10},
+	};
+
+	(void)state;
+	FAKE_RUN(v, step);
+	assert_string_equal(fake_trace(), "+2 irq80 end0 ");
+	assert_int_equal(v->exits[EXIT_INTR_WINDOW], 1);
+}
+
+/* What the run loop has to see ends the back end's. */
+static void test_nmi_inside(void **state)
+{
+	static const struct fake_step step[] = {
+		{.guest = self_nmi, .exit = CPUID_INSIDE, .inner = true},
+	};
+
+	(void)state;
+	FAKE_RUN(v, step);
+	assert_string_equal(fake_trace(), "+2 nmi end0 ");
+	assert_int_equal(v->exits[EXIT_NONE], 2);
+}
+
 static void deadline(uint64_t at)
 {
 	vapic_put(v, APIC_LVT_TIMER, 0xec | TIMER_TSC_DEADLINE << 17);
@@ -656,7 +720,7 @@ static void test_deadline_interrupts_a_busy_guest(void **state)
 	/* The machine's interrupts have their turn, too. */
 	assert_int_equal(machine.windows, 1);
 	assert_int_equal(fake.tsc, 10 * MS);
-	assert_int_equal(lapic_deadline_read(v), 0);
+	assert_int_equal(v->tsc_deadline, 0);
 }
 
 static void test_deadline_in_the_past(void **state)
@@ -760,6 +824,9 @@ int main(void)
 		T(init_behind_a_sipi),
 		T(sipi_after_another_turn),
 		T(what_init_keeps),
+		T(interrupt_inside),
+		T(masked_interrupt_inside),
+		T(nmi_inside),
 		T(deadline_interrupts_a_busy_guest),
 		T(deadline_in_the_past),
 		T(deadline_by_the_host_timer),

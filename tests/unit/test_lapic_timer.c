@@ -228,18 +228,18 @@ static void tsc_deadline(void **state)
 	cpu->tsc_offset = -500000ULL;
 	/* In another mode writes are ignored. */
 	lapic_deadline_write(cpu, 1000000);
-	assert_int_equal(lapic_deadline_read(cpu), 0);
+	assert_int_equal(cpu->tsc_deadline, 0);
 	wr(APIC_LVT_TIMER, TIMER_VECTOR | DEADLINE);
 	lapic_deadline_write(cpu, 900000);
 	assert_int_equal(fake.rearms, 1);
-	assert_int_equal(lapic_deadline_read(cpu), 900000);
+	assert_int_equal(cpu->tsc_deadline, 900000);
 	assert_int_equal(cpu->timer_deadline, 1400000);
 	assert_int_equal(rd(APIC_TIMER_CCR), 0);
 	fake.tsc = 1399999;
 	assert_false(fires());
 	fake.tsc++;
 	assert_true(fires());
-	assert_int_equal(lapic_deadline_read(cpu), 0);
+	assert_int_equal(cpu->tsc_deadline, 0);
 	assert_false(fires());
 }
 
@@ -259,7 +259,7 @@ static void tsc_deadline_edges(void **state)
 	/* As good as never: does not wrap into the past. */
 	lapic_deadline_write(cpu, ~0ULL);
 	assert_false(fires());
-	assert_int_equal(lapic_deadline_read(cpu), ~0ULL);
+	assert_int_equal(cpu->tsc_deadline, ~0ULL);
 	assert_true(cpu->timer_deadline > fake.tsc + (1ULL << 62));
 	cpu->tsc_offset = 500000;
 	lapic_deadline_write(cpu, ~0ULL);
@@ -273,7 +273,7 @@ static void tsc_moves_under_a_deadline(void **state)
 	lapic_deadline_write(cpu, 2000000);
 	cpu->tsc_offset += 300000;
 	lapic_tsc_moved(cpu, 300000);
-	assert_int_equal(lapic_deadline_read(cpu), 2000000);
+	assert_int_equal(cpu->tsc_deadline, 2000000);
 	assert_int_equal(cpu->timer_deadline, 1700000);
 	/* Jumped past it. */
 	cpu->tsc_offset += 5000000;
@@ -294,9 +294,9 @@ static void mode_changes_disarm(void **state)
 	assert_int_equal(rd(APIC_TIMER_ICR), 0);
 	lapic_deadline_write(cpu, fake.tsc + 5000);
 	wr(APIC_TIMER_ICR, 0);
-	assert_int_equal(lapic_deadline_read(cpu), fake.tsc + 5000);
+	assert_int_equal(cpu->tsc_deadline, fake.tsc + 5000);
 	wr(APIC_LVT_TIMER, TIMER_VECTOR | PERIODIC);
-	assert_int_equal(lapic_deadline_read(cpu), 0);
+	assert_int_equal(cpu->tsc_deadline, 0);
 	fake.tsc += HZ;
 	assert_false(fires());
 	/* The mode reserved by the manual does nothing. */
@@ -314,7 +314,7 @@ static void reset_disarms(void **state)
 	lapic_deadline_write(cpu, fake.tsc + 5000);
 	lapic_reset(cpu, true);
 	assert_int_equal(cpu->timer_deadline, 0);
-	assert_int_equal(lapic_deadline_read(cpu), 0);
+	assert_int_equal(cpu->tsc_deadline, 0);
 	wr(APIC_SVR, 0x1ff);
 	wr(APIC_LVT_TIMER, TIMER_VECTOR);
 	/* The divider is 2 after reset. */

@@ -486,20 +486,20 @@ static bool spend(struct fake_vcpu *h)
 
 static bool handle_inside(struct vcpu *v, const struct hv_exit *x)
 {
-	enum act act = ACT_STAY;
+	enum act act = ACT_NEXT;
 
 	v->exits[x->reason]++;
 	if (x->reason == EXIT_CPUID)
-		act = exit_cpuid(v);
+		exit_cpuid(v);
 	else if (x->reason == EXIT_MSR)
 		act = x->msr.write ? exit_wrmsr(v) : exit_rdmsr(v);
 	else if (x->reason == EXIT_HYPERCALL)
-		act = exit_hypercall(v);
+		exit_hypercall(v, 0);
 	else
 		fail_msg("no exit of the inner loop");
 	if (act != ACT_STAY)
 		skip_insn(v, x->insn_len);
-	return act != ACT_OUT;
+	return !v->requests || run_events(v);
 }
 
 static void begin_step(struct vcpu *v, struct fake_vcpu *h, const struct fake_step *step)

@@ -70,7 +70,12 @@ uint64_t svm_nested_root(const struct vm *vm)
 
 /* core/, as far as the inner loop calls it. */
 static struct {
-	unsigned int cpuid, rdmsr, wrmsr, hypercall, lengths;
+	unsigned int cpuid, rdmsr, wrmsr, lengths;
+	unsigned int events; /* requests that run_events() takes */
+	const uint8_t *code; /* exit_mov()'s */
+	uint64_t mov_gpa;
+	bool mov_write;
+	unsigned int mov_length;
 	uint16_t port;
 	bool in;
 	uint8_t size;
@@ -87,11 +92,10 @@ void vcpu_exception(struct vcpu *v, uint8_t vector, bool has_error, uint32_t err
 	v->requests |= REQ_EVENT;
 }
 
-enum act exit_cpuid(struct vcpu *v)
+void exit_cpuid(struct vcpu *v)
 {
 	core.cpuid++;
 	v->gpr[RAX] = 0x11;
-	return core.act;
 }
 
 enum act exit_rdmsr(struct vcpu *v)
@@ -108,20 +112,30 @@ enum act exit_wrmsr(struct vcpu *v)
 	return core.act;
 }
 
-enum act exit_hypercall(struct vcpu *v)
+unsigned int exit_mov(struct vcpu *v, const uint8_t *code, uint64_t gpa, bool write)
 {
 	(void)v;
-	core.hypercall++;
-	return core.act;
+	assert_ptr_equal(code, core.code);
+	core.mov_gpa = gpa;
+	core.mov_write = write;
+	return core.mov_length;
 }
 
-enum act exit_pio(struct vcpu *v, uint16_t port, bool in, uint8_t size)
+bool run_events(struct vcpu *v)
+{
+	if (!core.events || v->requests != REQ_EVENT)
+		return false;
+	core.events--;
+	v->requests = 0;
+	return true;
+}
+
+void exit_pio(struct vcpu *v, uint16_t port, bool in, uint8_t size)
 {
 	(void)v;
 	core.port = port;
 	core.in = in;
 	core.size = size;
-	return core.act;
 }
 
 unsigned int exit_insn_len(struct vcpu *v)
