@@ -36,8 +36,9 @@ cc-option = $(shell $(CC) -Werror $(1) -x c -c /dev/null -o /dev/null 2>/dev/nul
 
 WARN := -Wall -Wextra -Werror
 COMMON_CFLAGS := -std=gnu11 -I. -I$(GEN) -DSOCLE_VERSION='"$(VERSION)"' -ffile-prefix-map=$(CURDIR)=. $(WARN)
-HV_CFLAGS := $(COMMON_CFLAGS) -O2 -g -ffreestanding -fno-stack-protector -fpic -fshort-wchar -mno-red-zone \
-	-mgeneral-regs-only -fno-strict-aliasing -fno-asynchronous-unwind-tables
+HV_CFLAGS := $(COMMON_CFLAGS) -O2 -g -ffreestanding -fstack-protector-strong \
+	-mstack-protector-guard=global -fpic -fshort-wchar \
+	-mno-red-zone -mgeneral-regs-only -fno-strict-aliasing -fno-asynchronous-unwind-tables
 EFI_INCLUDES := -I/usr/include/efi -I/usr/include/efi/x86_64 -DGNU_EFI_USE_MS_ABI
 EFI_CFLAGS := $(EFI_INCLUDES) $(call cc-option,-maccumulate-outgoing-args)
 NASMFLAGS := -f elf64 -g -F dwarf -I. -I$(GEN)/ --reproducible
@@ -56,7 +57,7 @@ GEN_H := $(ASL_H) $(FONT_H)
 
 GUEST_BINS := $(patsubst tests/guests/%.asm,$(B)/guests/%.bin,$(wildcard tests/guests/*.asm))
 
-.PHONY: all efi img checker guests help
+.PHONY: all efi img checker guests hooks help
 all: efi checker img
 efi: $(B)/socle.efi
 img: $(B)/socle.img
@@ -115,12 +116,44 @@ $(FONT_H): tools/mkfont.py $(FONT) Makefile
 	$(call say,FONT)
 	$(Q)$(PYTHON) tools/mkfont.py $(FONT) >$@
 
-$(B)/socle.so: $(HV_OBJS) efi/socle.lds
-	$(call say,LD)
-	$(Q)$(LD) -nostdlib -znocombreloc -znoexecstack -shared -Bsymbolic --no-undefined --build-id=none --hash-style=sysv \
-		-T efi/socle.lds -o $@ /usr/lib/crt0-efi-x86_64.o $(HV_OBJS) -L/usr/lib -lgnuefi
+# The names of its own functions are part of the image, for panic(): linked once without, then with the table that the
+# first image's symbols make. The table is data behind the text, so that no function moves.
+LINK := $(LD) -nostdlib -znocombreloc -znoexecstack -shared -Bsymbolic --no-undefined --build-id=none --hash-style=sysv \
+	-T efi/socle.lds
 
-$(B)/socle.efi: $(B)/socle.so tools/pe-finish.py
+$(GEN)/symbols-none.c: tools/mksymbols.py Makefile
+	@mkdir -p $(@D)
+	$(Q)$(PYTHON) tools/mksymbols.py >$@
+
+$(B)/%.o: $(GEN)/%.c
+	$(Q)$(CC) $(HV_CFLAGS) -c -o $@ $<
+
+# $(call link_rule,NAME,object more,options of ld more): build/NAME.so, from which build/NAME.efi is made.
+define link_rule
+$(B)/$(1).first.so: $(HV_OBJS) $(2) $(B)/symbols-none.o efi/socle.lds
+	@mkdir -p $$(@D)
+	$(Q)$(LINK) $(3) -o $$@ /usr/lib/crt0-efi-x86_64.o $(HV_OBJS) $(2) $(B)/symbols-none.o -L/usr/lib -lgnuefi
+
+$(GEN)/$(subst /,-,$(1)).symbols.c: $(B)/$(1).first.so tools/mksymbols.py
+	$(Q)$(PYTHON) tools/mksymbols.py $$< >$$@
+
+$(B)/$(1).so: $(HV_OBJS) $(2) $(B)/$(subst /,-,$(1)).symbols.o efi/socle.lds
+	$$(call say,LD)
+	$(Q)$(LINK) $(3) -o $$@ /usr/lib/crt0-efi-x86_64.o $(HV_OBJS) $(2) $(B)/$(subst /,-,$(1)).symbols.o \
+		-L/usr/lib -lgnuefi
+	$(Q)$(PYTHON) tools/mksymbols.py $$@ | cmp -s - $(GEN)/$(subst /,-,$(1)).symbols.c || \
+		{ echo '$(1): functions moved between the two links' >&2; exit 1; }
+endef
+$(eval $(call link_rule,socle,,))
+
+# tests/hooks/X.c replaces functions of the hypervisor, named in its first line, in an image of its own for tests:
+# /* wraps: pc_init */ makes callers of pc_init() call __wrap_pc_init().
+HOOKS := $(patsubst tests/hooks/%.c,%,$(wildcard tests/hooks/*.c))
+hook_wraps = $(shell sed -n '1s|.*wraps:\(.*\)\*/.*|\1|p' tests/hooks/$(1).c)
+$(foreach h,$(HOOKS),$(eval $(call link_rule,hooks/$(h),$(B)/hv/tests/hooks/$(h).o,$(patsubst %,--wrap=%,$(call hook_wraps,$(h))))))
+hooks: $(HOOKS:%=$(B)/hooks/%.efi)
+
+$(B)/%.efi: $(B)/%.so tools/pe-finish.py
 	$(call say,OBJCOPY)
 	$(Q)$(OBJCOPY) -j .text -j .rodata -j .relro -j .data -j .reloc -j .dynamic -j .rela \
 		--target efi-app-x86_64 --section-alignment 4096 $< $@.tmp

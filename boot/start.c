@@ -11,6 +11,8 @@
 #include "arch/x86/pages.h"
 #include "arch/x86/smp.h"
 #include "arch/x86/tsc.h"
+#include "boot/canary.h"
+#include "boot/faults.h"
 #include "boot/firmware.h"
 #include "boot/handover.h"
 #include "boot/panic.h"
@@ -18,7 +20,6 @@
 #include "boot/power.h"
 #include "boot/serial.h"
 #include "boot/vms.h"
-#include "boot/watch.h"
 #include "core/lifecycle.h"
 #include "core/sched.h"
 #include "core/vm.h"
@@ -164,6 +165,7 @@ static uint32_t turned_on;
 
 void ap_main(struct pcpu *cpu)
 {
+	faults_init_cpu();
 	turn_on(cpu);
 	__atomic_add_fetch(&turned_on, 1, __ATOMIC_RELEASE);
 	while (!ready)
@@ -222,7 +224,8 @@ static _Noreturn void run(void)
 	init_interrupts(acpi);
 	irq_register(VEC_KICK, on_wakeup);
 	irq_register(VEC_TIMER, on_wakeup);
-	watch_init();
+	faults_init(acpi);
+	faults_init_cpu();
 	init_clock(acpi);
 	fpu_init();
 	physical_console_init();
@@ -254,6 +257,7 @@ void boot_start(struct handover *h)
 {
 	const struct acpi_info *acpi = firmware_tables(h->rsdp);
 
+	canary_init();
 	handover = h;
 	log_set_sink(NULL, NULL);
 	panic_set_reboot(h->config->socle.on_panic == CONFIG_PANIC_REBOOT);

@@ -19,6 +19,7 @@
 #include "devices/pc.h"
 #include "guest/acpi_files.h"
 #include "guest/guest.h"
+#include "lib/assert.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -237,16 +238,27 @@ static bool has_vcpu_on(const struct vm *vm, const struct pcpu *cpu)
 	return false;
 }
 
-/* The allowed core with the fewest vCPUs that has none of this VM yet; the lowest number of equals.
- */
-static struct pcpu *choose(const struct vm *vm, const struct config_vm *c)
+/* What a place must have; each later one is for when cores of this machine have not started. */
+enum choice { OWN, SHARED, ANY, CHOICES };
+
+static bool may_be(const struct vm *vm, const struct config_vm *c, const struct pcpu *cpu,
+		   enum choice choice)
+{
+	if (cpu->state != CPU_ONLINE)
+		return false;
+	return choice == ANY ||
+	       (allowed(c, cpu->id) && (choice == SHARED || !has_vcpu_on(vm, cpu)));
+}
+
+/* The core with the fewest vCPUs of those that may be; the lowest number of equals. */
+static struct pcpu *choose(const struct vm *vm, const struct config_vm *c, enum choice choice)
 {
 	struct pcpu *best = NULL;
 
 	for (unsigned int i = 0; i < cpu_count; i++) {
 		struct pcpu *cpu = pcpus[i];
 
-		if (cpu->state != CPU_ONLINE || !allowed(c, i) || has_vcpu_on(vm, cpu))
+		if (!may_be(vm, c, cpu, choice))
 			continue;
 		if (!best || sched_load_of(cpu) < sched_load_of(best))
 			best = cpu;
@@ -257,11 +269,15 @@ static struct pcpu *choose(const struct vm *vm, const struct config_vm *c)
 static void place_vm(struct vm *vm, const struct config_vm *c)
 {
 	for (unsigned int i = 0; i < vm->vcpu_count; i++) {
-		struct pcpu *cpu = choose(vm, c);
+		struct pcpu *cpu = NULL;
+		enum choice choice = OWN;
 
-		if (!cpu)
-			panic("vm %s: vcpu %u has no core: not all of this machine's started",
-			      vm->name, i);
+		for (; !cpu && choice < CHOICES; choice++)
+			cpu = choose(vm, c, choice);
+		assert(cpu); /* this one at least is online */
+		if (choice > OWN + 1)
+			log_warn("vm %s: vcpu %u shares a core: not all of this machine's started",
+				 vm->name, i);
 		sched_place(vm->vcpu[i], cpu);
 	}
 }

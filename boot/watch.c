@@ -4,6 +4,7 @@
 #include "arch/x86/desc.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/tsc.h"
+#include "boot/faults.h"
 #include "core/sched.h"
 #include "lib/log.h"
 
@@ -24,7 +25,7 @@ static uint64_t next;
 extern char _image_start[] __attribute__((visibility("hidden")));
 
 /* On the core that was asked, on the NMI's stack: no locks, no log. */
-static bool on_nmi(struct int_frame *frame)
+bool watch_on_nmi(struct int_frame *frame)
 {
 	uint32_t id = this_cpu()->id;
 
@@ -33,11 +34,6 @@ static bool on_nmi(struct int_frame *frame)
 	cores[id].rip = frame->rip;
 	__atomic_store_n(&cores[id].taken, true, __ATOMIC_RELEASE);
 	return true;
-}
-
-void watch_init(void)
-{
-	nmi_set_hook(on_nmi);
 }
 
 static void send_nmi(struct pcpu *cpu)
@@ -88,6 +84,7 @@ uint64_t watch_tick(void)
 	for (unsigned int i = 0; i < cpu_count; i++)
 		if (pcpus[i]->state == CPU_ONLINE && pcpus[i] != this_cpu())
 			cores[i].health = look(pcpus[i], cores[i].health);
+	faults_poll(); /* the others do when they are asked */
 	next = now + tsc_from_ns(PERIOD_NS);
 	return next;
 }

@@ -5,10 +5,13 @@
 #ifndef BOOT_WATCH_H
 #define BOOT_WATCH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
-/* Takes the NMI hook. On the boot core, after idt_init(). */
-void watch_init(void);
+struct int_frame;
+
+/* In an NMI's handler: whether it was for the watch, which has noted where the core was. */
+bool watch_on_nmi(struct int_frame *frame);
 /* On the boot core. Returns the host TSC at which to call again. */
 uint64_t watch_tick(void);
 

@@ -32,6 +32,9 @@ struct sched {
 static uint64_t (*housekeeping)(void);
 static uint64_t housekeeping_at;
 
+/* Each core calls it when it is asked. */
+static void (*on_question)(void);
+
 static uint64_t slice_us = SCHED_SLICE_US;
 
 /* What a vCPU that wakes may still owe from before it slept, in slices of a vCPU of weight 100. */
@@ -55,6 +58,11 @@ void sched_set_housekeeping(uint64_t (*fn)(void))
 void sched_keep_house_now(void)
 {
 	housekeeping_at = 0;
+}
+
+void sched_set_on_question(void (*fn)(void))
+{
+	on_question = fn;
 }
 
 static struct sched *sched_of(const struct pcpu *cpu)
@@ -88,6 +96,11 @@ unsigned int sched_load_of(const struct pcpu *cpu)
 	return sched_of(cpu)->count;
 }
 
+const struct vcpu *sched_current(const struct pcpu *cpu)
+{
+	return sched_of(cpu)->current;
+}
+
 bool sched_alone(const struct vcpu *v)
 {
 	return sched_of(v->cpu)->count == 1;
@@ -116,8 +129,11 @@ static void answer_question(struct sched *s)
 {
 	uint32_t question = READ_ONCE(s->question);
 
-	if (s->answer != question)
-		__atomic_store_n(&s->answer, question, __ATOMIC_RELEASE);
+	if (s->answer == question)
+		return;
+	if (on_question)
+		on_question();
+	__atomic_store_n(&s->answer, question, __ATOMIC_RELEASE);
 }
 
 void sched_kick(struct vcpu *v)

@@ -23,6 +23,10 @@ int sched_init_cpu(struct pcpu *cpu);
 void sched_place(struct vcpu *v, struct pcpu *cpu);
 /* How many vCPUs have been placed on CPU. */
 unsigned int sched_load_of(const struct pcpu *cpu);
+/* FN is called on each core, outside guests, when sched_ask() was called for it. At boot. */
+void sched_set_on_question(void (*fn)(void));
+/* Whose state CPU has in its registers; NULL: nobody's. On CPU, or in panic(). */
+const struct vcpu *sched_current(const struct pcpu *cpu);
 /* Runs CPU's vCPUs, for ever. On CPU, interrupts off. */
 _Noreturn void sched_loop(struct pcpu *cpu);
 /* Makes V's core look at V's requests soon. From any core. */

@@ -196,6 +196,8 @@ def start_qemu(args, accel, scratch, log):
     ours, its = socket.socketpair()
     ours.sendall(b'{"execute": "qmp_capabilities"}\n')
     command += ["-chardev", f"socket,id=qmp,fd={its.fileno()}", "-mon", "chardev=qmp,mode=control"]
+    if args.qmp:
+        command += ["-qmp", f"unix:{args.qmp},server=on,wait=off"]
     if args.usb:
         command += ["-device", "qemu-xhci", "-device", "usb-storage,drive=disk"]
     else:
@@ -363,6 +365,7 @@ def parse():
     p.add_argument("--usb", action="store_true", help="the image is a USB stick (QEMU)")
     p.add_argument("--model", help="Bochs' cpu model, or QEMU's -cpu")
     p.add_argument("--stay", action="store_true", help="go on when Socle returns to the firmware")
+    p.add_argument("--qmp", metavar="SOCKET", help="where QEMU's monitor listens (QMP)")
     p.add_argument("--log", help="where the transcript goes (default: a new file in build/logs)")
     p.add_argument("image", metavar="IMG")
     args = p.parse_args()

@@ -64,7 +64,7 @@ def count_tap(name, output, code):
 def build(with_fuzzers):
     """A part that does not build counts as one failure, and the rest is tested all the same."""
     say("building")
-    output, code = run(["make", "-k", f"-j{os.cpu_count()}", "all", "units", "guests",
+    output, code = run(["make", "-k", f"-j{os.cpu_count()}", "all", "units", "guests", "hooks",
                         "build/guest-generic/vmlinuz", *(["fuzzers"] if with_fuzzers else [])])
     with open(os.path.join(LOGS, "build.log"), "w", encoding="utf-8") as f:
         f.write(output)

@@ -186,12 +186,31 @@ static void madt_lapic_address(struct acpi_info *info, const uint8_t *e)
 	info->lapic_address = get(e + 4, 8);
 }
 
+static void add_nmi(struct acpi_info *info, uint32_t uid, uint16_t flags, uint8_t lint)
+{
+	if (lint > 1 || info->nmi_count == ACPI_NMI_MAX)
+		return;
+	info->nmis[info->nmi_count++] =
+		(struct acpi_nmi){.uid = uid, .lint = lint, .active_low = (flags & 3) == 3};
+}
+
+static void madt_lapic_nmi(struct acpi_info *info, const uint8_t *e)
+{
+	add_nmi(info, e[2] == 0xff ? ACPI_UID_ALL : e[2], get16(e + 3), e[5]);
+}
+
+static void madt_x2apic_nmi(struct acpi_info *info, const uint8_t *e)
+{
+	add_nmi(info, get32(e + 4), get16(e + 2), e[8]);
+}
+
 static const struct {
 	uint8_t type, min_len;
 	void (*take)(struct acpi_info *info, const uint8_t *e);
 } madt_types[] = {
-	{0, 8, madt_lapic},	     {1, 12, madt_ioapic}, {2, 10, madt_override},
-	{5, 12, madt_lapic_address}, {9, 16, madt_x2apic},
+	{0, 8, madt_lapic},	   {1, 12, madt_ioapic},	{2, 10, madt_override},
+	{4, 6, madt_lapic_nmi},	   {5, 12, madt_lapic_address}, {9, 16, madt_x2apic},
+	{10, 12, madt_x2apic_nmi},
 };
 
 static void take_madt_entry(struct acpi_info *info, const uint8_t *e)

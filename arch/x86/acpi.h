@@ -14,6 +14,9 @@
 
 #define ACPI_IOAPIC_MAX	  64
 #define ACPI_OVERRIDE_MAX 32
+#define ACPI_NMI_MAX	  64
+
+#define ACPI_UID_ALL 0xffffffffu
 
 /*
  * LEN readable bytes at physical address PA, or NULL where there are none. Stays valid until
@@ -44,6 +47,13 @@ struct acpi_override {
 	bool active_low, level;
 };
 
+/* Local APIC NMI (ACPI 5.2.12.7): on which pin the platform's NMI reaches which processor. */
+struct acpi_nmi {
+	uint32_t uid; /* ACPI_UID_ALL: all of them */
+	uint8_t lint;
+	bool active_low;
+};
+
 /*
  * Generic Address Structure, only memory and port space (ACPI 5.2.3.2); all zero where there is
  * none.
@@ -65,6 +75,8 @@ struct acpi_info {
 	unsigned int ioapic_count;
 	struct acpi_override overrides[ACPI_OVERRIDE_MAX];
 	unsigned int override_count;
+	struct acpi_nmi nmis[ACPI_NMI_MAX];
+	unsigned int nmi_count;
 	uint64_t lapic_address;
 	bool pcat_compat; /* there is a pair of 8259s */
 

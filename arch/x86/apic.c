@@ -11,6 +11,8 @@
 #define TIMER_DIVIDE_BY_1  0xbu
 #define LVT_DELIVERY	   (7u << 8)
 #define LVT_SMI		   (2u << 8)
+#define LVT_NMI		   (4u << 8)
+#define LVT_ACTIVE_LOW	   (1u << 13)
 #define LVT_STATUS	   (1u << 12)
 #define ICR_ALL_BUT_SELF   (3u << 18)
 #define DFR_FLAT	   0xffffffffu
@@ -159,6 +161,13 @@ uint32_t apic_id(void)
 	uint32_t id = apic_read(APIC_ID);
 
 	return apic.x2apic ? id : id >> 24;
+}
+
+void apic_enable_nmi(unsigned int lint, bool active_low)
+{
+	if (lint <= 1)
+		apic_write(lint ? APIC_LVT_LINT1 : APIC_LVT_LINT0,
+			   LVT_NMI | (active_low ? LVT_ACTIVE_LOW : 0));
 }
 
 void apic_eoi(void)

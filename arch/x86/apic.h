@@ -77,6 +77,9 @@ bool apic_is_x2apic(void);
 /* This core's. In x2APIC mode all 32 bits. */
 uint32_t apic_id(void);
 
+/* Lets an NMI of the platform's come in on pin LINT 0 or 1 of this core. */
+void apic_enable_nmi(unsigned int lint, bool active_low);
+
 void apic_eoi(void);
 
 /* A fixed, edge-triggered interrupt; NMI; INIT; SIPI, which starts the core at PAGE << 12. */

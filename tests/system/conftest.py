@@ -122,13 +122,13 @@ def boot(request, tmp_path):
     machines = []
 
     def start(config, files=(), accel="bochs", cpus=2, memory=512, model=None, usb=False, stay=False, timeout=180,
-              com2=None):
+              com2=None, efi=None, qmp=None):
         image, socle_cfg = str(tmp_path / "disk.img"), "none"
         if config is not None:
             (tmp_path / "socle.cfg").write_bytes(config.encode() if isinstance(config, str) else config)
             socle_cfg = str(tmp_path / "socle.cfg")
         subprocess.run([os.path.join(ROOT, "tools", "mkimg.sh"), "-o", image, "-c", socle_cfg,
-                        *map(path_of, files)], check=True)
+                        *(["--efi", efi] if efi else []), *map(path_of, files)], check=True)
         name = re.sub(r"[^A-Za-z0-9_.=-]+", "-", request.node.name).strip("-")
         log = os.path.join(LOGS, name + (f"-{len(machines)}" if machines else "") + ".log")
         command = [os.path.join(ROOT, "tools", "run.sh"), "--accel", accel, "--cpus", str(cpus),
@@ -137,6 +137,7 @@ def boot(request, tmp_path):
         command += ["--usb"] if usb else []
         command += ["--stay"] if stay else []
         command += ["--com2", com2] if com2 else []
+        command += ["--qmp", qmp] if qmp else []
         machines.append(Machine(command + [image], log, timeout + 30))
         request.node.machines = machines
         return machines[-1]

@@ -133,7 +133,7 @@ static const uint8_t entries[] = {
 	1, 12, 9,    0, 0,    0x10, 0xc0, 0xfe, 24,  0, 0, 0,		  /* I/O APIC 9, GSI 24 */
 	2, 10, 0,    0, 2,    0,    0,	  0,	0,   0, /* IRQ 0 on GSI 2, as the bus */
 	2, 10, 0,    9, 9,    0,    0,	  0,	0xf, 0, /* IRQ 9: active low, level */
-	4, 6,  0xff, 0, 0,    1,			/* an NMI: nothing for us */
+	4, 6,  0xff, 0, 0,    1,			/* an NMI */
 };
 
 static void madt_names_processors_and_io_apics(void **state)
@@ -156,6 +156,31 @@ static void madt_names_processors_and_io_apics(void **state)
 	assert_int_equal(info.ioapics[1].gsi_base, 24);
 	assert_false(info.has_fadt);
 	assert_false(info.has_spcr);
+}
+
+/* ACPI 6.4 5.2.12.7 and 5.2.12.13 */
+static void nmi_pins_are_taken_from_the_madt(void **state)
+{
+	static const uint8_t entries[] = {
+		4,  6,	0xff, 5, 0, 1,			 /* all, active high, LINT1 */
+		4,  6,	7,    7, 0, 0,			 /* one, active low, LINT0 */
+		4,  6,	8,    0, 0, 2,			 /* there is no such pin */
+		10, 12, 3,    0, 0, 1, 0, 0, 1, 0, 0, 0, /* UID 256 */
+	};
+
+	(void)state;
+	memcpy(at(MADT + 44), entries, sizeof(entries));
+	madt(sizeof(entries));
+	assert_int_equal(parse(), 0);
+	assert_int_equal(info.nmi_count, 3);
+	assert_int_equal(info.nmis[0].uid, ACPI_UID_ALL);
+	assert_int_equal(info.nmis[0].lint, 1);
+	assert_false(info.nmis[0].active_low);
+	assert_int_equal(info.nmis[1].uid, 7);
+	assert_int_equal(info.nmis[1].lint, 0);
+	assert_true(info.nmis[1].active_low);
+	assert_int_equal(info.nmis[2].uid, 256);
+	assert_true(info.nmis[2].active_low);
 }
 
 static void overrides_apply_to_isa_interrupts(void **state)
@@ -500,6 +525,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(madt_names_processors_and_io_apics),
+		TEST(nmi_pins_are_taken_from_the_madt),
 		TEST(overrides_apply_to_isa_interrupts),
 		TEST(the_lapic_address_can_be_overridden),
 		TEST(malformed_madt_entries_are_left_out),

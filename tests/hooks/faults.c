@@ -1,0 +1,201 @@
+/* wraps: pc_init */
+/*
+ * Socle with a port on which a guest makes the hypervisor break its own rules: a byte written there
+ * says which. Two VMs at most.
+ */
+#include "arch/x86/cpu.h"
+#include "arch/x86/msr.h"
+#include "boot/panic.h"
+#include "core/bus.h"
+#include "core/vm.h"
+#include "devices/pc.h"
+#include "lib/assert.h"
+#include "lib/log.h"
+#include "lib/string.h"
+
+#define FAULT_PORT 0x5c0
+#define VMS	   2u
+
+#define ENTRY_P	   BIT(0)
+#define ENTRY_W	   BIT(1)
+#define ENTRY_U	   BIT(2)
+#define ENTRY_PS   BIT(7)
+#define ENTRY_NX   BIT(63)
+#define ENTRY_ADDR 0x000ffffffffff000ULL
+
+static struct vm *vms[VMS];
+static unsigned int vm_count;
+static const volatile uint32_t constant = 1;
+
+int __real_pc_init(struct pc *pc, struct vm *vm, const struct pc_options *options);
+int __wrap_pc_init(struct pc *pc, struct vm *vm, const struct pc_options *options);
+
+/* ---- the page tables that are active ---- */
+
+struct found {
+	uint64_t bytes, both, user; /* mapped; writable and executable; for user mode */
+	uint64_t ram[VMS];	    /* of each VM's memory */
+};
+
+/* Bytes that [a, a + an) and [b, b + bn) have in common. */
+static uint64_t overlap(uint64_t a, uint64_t an, uint64_t b, uint64_t bn)
+{
+	uint64_t start = MAX(a, b), end = MIN(a + an, b + bn);
+
+	return end > start ? end - start : 0;
+}
+
+static void look_at(struct found *f, uint64_t pa, uint64_t size, uint64_t rights)
+{
+	f->bytes += size;
+	if ((rights & ENTRY_W) && !(rights & ENTRY_NX))
+		f->both += size;
+	if (rights & ENTRY_U)
+		f->user += size;
+	for (unsigned int i = 0; i < vm_count; i++)
+		for (unsigned int k = 0; k < vms[i]->ram_count; k++)
+			f->ram[i] += overlap(pa, size, (uint64_t)(uintptr_t)vms[i]->ram[k].hva,
+					     vms[i]->ram[k].size);
+}
+
+/* SDM vol. 3A 4.5: rights are those that every level gives; NX what any of them says. */
+static void walk(struct found *f, uint64_t table, unsigned int level, uint64_t rights)
+{
+	const uint64_t *entries = (const uint64_t *)(uintptr_t)table;
+
+	for (unsigned int i = 0; i < 512; i++) {
+		uint64_t e = entries[i], now;
+
+		if (!(e & ENTRY_P))
+			continue;
+		now = (rights & e & (ENTRY_W | ENTRY_U)) | ((rights | e) & ENTRY_NX);
+		if (level == 1 || e & ENTRY_PS)
+			look_at(f, e & ENTRY_ADDR & ~(BIT(12 + 9 * (level - 1)) - 1),
+				BIT(12 + 9 * (level - 1)), now);
+		else
+			walk(f, e & ENTRY_ADDR, level - 1, now);
+	}
+}
+
+static void report_tables(const struct vm *vm)
+{
+	struct found f = {0};
+
+	walk(&f, read_cr3() & ENTRY_ADDR, read_cr4() & CR4_LA57 ? 5 : 4, ENTRY_W | ENTRY_U);
+	log_info("tables: %llu KiB mapped, %llu writable and executable, %llu for user mode",
+		 (unsigned long long)f.bytes >> 10, (unsigned long long)f.both >> 10,
+		 (unsigned long long)f.user >> 10);
+	for (unsigned int i = 0; i < vm_count; i++)
+		log_info("tables: %llu KiB of %llu of vm %s, %s",
+			 (unsigned long long)f.ram[i] >> 10,
+			 (unsigned long long)vms[i]->memory >> 10, vms[i]->name,
+			 vms[i] == vm ? "whose exit this is" : "which is another");
+}
+
+static void report_registers(void)
+{
+	uint64_t cr0 = read_cr0(), cr4 = read_cr4();
+
+	log_info("registers: WP %d, SMEP %d, SMAP %d, UMIP %d, NXE %d", !!(cr0 & CR0_WP),
+		 !!(cr4 & CR4_SMEP), !!(cr4 & CR4_SMAP), !!(cr4 & CR4_UMIP),
+		 !!(rdmsr(MSR_IA32_EFER) & EFER_NXE));
+}
+
+/* ---- faults ---- */
+
+static noinline unsigned int descend(volatile unsigned int *depth)
+{
+	volatile unsigned int here[64] = {*depth + 1};
+
+	return here[0] ? descend(here) + here[0] : 0;
+}
+
+/* Writes behind a buffer on its own stack. */
+static noinline void smash(volatile size_t count)
+{
+	char text[16];
+	volatile char *p = text;
+
+	for (size_t i = 0; i < count; i++)
+		p[i] = 'x';
+}
+
+static void run_data(void)
+{
+	static uint8_t ret[16] = {0xc3};
+	void (*fn)(void) = (void (*)(void))(uintptr_t)ret;
+
+	fn();
+}
+
+static void read_other(const struct vm *vm)
+{
+	const struct vm *other = vms[vms[0] == vm];
+
+	log_info("the other VM's first byte is %u", *(volatile uint8_t *)other->ram[0].hva);
+}
+
+static void fault(struct vm *vm, char what)
+{
+	volatile unsigned int depth = 0;
+
+	switch (what) {
+	case 'p':
+		panic("on purpose, by vm %s", vm->name);
+	case 'a':
+		assert(what == 'b');
+		break;
+	case 't':
+		*(volatile uint8_t *)(uintptr_t)panic = 0;
+		break;
+	case 'c':
+		*(volatile uint32_t *)(uintptr_t)&constant = 2;
+		break;
+	case 'x':
+		run_data();
+		break;
+	case 's':
+		log_info("depth %u", descend(&depth));
+		break;
+	case 'k':
+		smash(64);
+		break;
+	case 'o':
+		read_other(vm);
+		break;
+	case 'n':
+		__asm__ volatile("int $2");
+		log_info("nmi: the hypervisor runs on");
+		break;
+	case 'l':
+		for (;;)
+			cpu_pause();
+	case 'm':
+		report_registers();
+		report_tables(vm);
+		break;
+	default:
+		break;
+	}
+}
+
+static void on_port(void *dev, struct vcpu *v, uint64_t offset, bool write, uint8_t size,
+		    uint64_t *value)
+{
+	(void)dev;
+	(void)offset;
+	(void)size;
+	if (write)
+		fault(v->vm, (char)*value);
+	else
+		*value = 0;
+}
+
+int __wrap_pc_init(struct pc *pc, struct vm *vm, const struct pc_options *options)
+{
+	int err = __real_pc_init(pc, vm, options);
+
+	if (vm_count < VMS)
+		vms[vm_count++] = vm;
+	return err ? err : bus_add_pio(vm, FAULT_PORT, 1, on_port, vm);
+}
