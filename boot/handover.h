@@ -142,6 +142,9 @@ unsigned int boot_check_vm(const struct boot_vm *vm, boot_report *report, void *
 uint64_t boot_pool_size(const struct config *config, size_t cpus, uint64_t top,
 			const struct boot_framebuffer *screen);
 
+/* How much of that is for the processors themselves. */
+uint64_t boot_cpu_size(size_t cpus);
+
 /* After ExitBootServices, on the boot processor, interrupts off. H and all it points to stay where
  * they are. */
 _Noreturn void boot_start(struct handover *h);

@@ -411,15 +411,17 @@ unsigned int boot_check_vm(const struct boot_vm *vm, boot_report *report, void *
 /* ---- Socle's own memory --------------------------------------------------------------------- */
 
 /*
- * What is counted here is generous, and bounded: 1 MiB, and 64 KiB for each core (stacks with guard
- * pages 48 KiB, tables), 80 KiB for each VM (its structures, bitmaps and devices) and 64 KiB for
+ * What is the same on all machines (the monitor's text, MTRR tables and the like), and for each
+ * core (stacks, descriptor tables, the scheduler's page), each VM (its structures and bitmaps) and
  * each vCPU (its VMCS or VMCB, APIC page, MSR bitmap and XSAVE area), beside console rings and page
- * tables.
+ * tables. A core and its vCPU together stay below 128 KiB.
  */
-#define POOL_FIXED    MIB(1)
-#define POOL_PER_CPU  KIB(64)
-#define POOL_PER_VM   KIB(80)
-#define POOL_PER_VCPU KIB(64)
+#define POOL_FIXED    KIB(512)
+#define POOL_PER_CPU  ((PERCPU_PAGES + 1 + HV_CPU_PAGES) * PAGE_SIZE)
+#define POOL_PER_VM   KIB(64)
+#define POOL_PER_VCPU KIB(40)
+
+_Static_assert(POOL_PER_CPU + POOL_PER_VCPU <= KIB(128), "");
 
 /* The pieces of RAM that a VM may be made of; each can begin and end in the middle of a table. */
 #define RAM_PIECES 64
@@ -449,7 +451,8 @@ uint64_t boot_pool_size(const struct config *config, size_t cpus, uint64_t top,
 			const struct boot_framebuffer *screen)
 {
 	uint64_t size = POOL_FIXED + cpus * POOL_PER_CPU;
-	uint64_t own = OWN_TABLES + (screen ? tables_for(screen_bytes(screen), 1) : 0);
+	uint64_t own =
+		OWN_TABLES + size / MIB(2) + (screen ? tables_for(screen_bytes(screen), 1) : 0);
 	uint64_t tables = tables_for(top, 1) + own;
 
 	for (size_t i = 0; i < config->vm_count; i++) {
@@ -461,4 +464,9 @@ uint64_t boot_pool_size(const struct config *config, size_t cpus, uint64_t top,
 	if (screen)
 		size += ALIGN_UP(screen_memory(screen), PAGE_SIZE);
 	return size + tables * PAGE_SIZE;
+}
+
+uint64_t boot_cpu_size(size_t cpus)
+{
+	return cpus * POOL_PER_CPU;
 }

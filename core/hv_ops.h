@@ -177,6 +177,9 @@ enum { TRAP_HLT = 1, TRAP_PAUSE = 2, TRAP_MWAIT = 4, TRAP_DR = 8, TRAP_RDTSC = 1
 
 enum apic_mode { APIC_OFF, APIC_XAPIC, APIC_X2APIC };
 
+/* Pages that cpu_on() takes, at most. */
+#define HV_CPU_PAGES 2
+
 struct hv_ops {
 	const char *name; /* "vmx" or "svm", as in "cpu N: vmx on" */
 

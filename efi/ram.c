@@ -256,9 +256,9 @@ void ram_print_own(const struct handover *h)
 		own += h->own[i].size;
 	for (size_t i = 0; i < h->vm_count; i++)
 		files += new_bytes(h, i);
-	log_info(
-		"memory: socle: %lu KiB: image %lu, configuration %lu, pool %lu; and guests' files "
-		"%lu KiB",
-		(h->image.size + own + h->pool.size + PAGE_SIZE) >> 10, h->image.size >> 10,
-		own >> 10, h->pool.size >> 10, files >> 10);
+	log_info("memory: socle: %lu KiB: image %lu, configuration %lu, pool %lu (%lu for %lu "
+		 "processors); and guests' files %lu KiB",
+		 (h->image.size + own + h->pool.size + PAGE_SIZE) >> 10, h->image.size >> 10,
+		 own >> 10, h->pool.size >> 10, boot_cpu_size(h->cpu_count) >> 10, h->cpu_count,
+		 files >> 10);
 }

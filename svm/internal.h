@@ -28,13 +28,23 @@ static inline void svm_vmsave(uint64_t pa)
 	__asm__ volatile("vmsave" ::"a"(pa) : "memory");
 }
 
-/* pcpu->hv_private */
+/*
+ * pcpu->hv_private. VMSAVE and VMLOAD leave the control area alone (15.5.2): what else there is of
+ * a core stands there.
+ */
 struct svm_cpu {
 	uint8_t host_save[PAGE_SIZE]; /* VM_HSAVE_PA: the processor's own */
-	struct vmcb host;	      /* VMSAVE's part of the host's state */
-	uint64_t asid_generation;     /* an ASID of an older one may have been given away */
-	uint32_t asid_next;
+	union {
+		struct vmcb host; /* VMSAVE's part of the host's state */
+		struct {
+			uint64_t asid_generation; /* an ASID of an older one may have been given
+						     away */
+			uint32_t asid_next;
+		};
+	};
 };
+
+_Static_assert(sizeof(struct svm_cpu) == HV_CPU_PAGES * PAGE_SIZE, "page-aligned structures");
 
 /* vm->hv */
 struct svm_vm {

@@ -27,6 +27,10 @@ enum cpu_state {
 /* Interrupt stacks, in the order of the TSS's IST1 to IST3. */
 enum ist { IST_NONE, IST_NMI, IST_MC, IST_DF, IST_COUNT };
 
+/* What percpu_init() takes for each processor, in pages: struct pcpu, stacks, guard pages. */
+#define PERCPU_PAGES \
+	(1 + 1 + STACK_SIZE / PAGE_SIZE + (IST_COUNT - 1) * (1 + IST_STACK_SIZE / PAGE_SIZE))
+
 /* SDM vol. 3A 8.7 figure 8-11 */
 struct tss64 {
 	uint32_t reserved0;

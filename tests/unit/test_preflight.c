@@ -57,7 +57,7 @@ static void describe(const struct hv_caps *caps, struct strbuf *out)
 	sb_printf(out, "found %llx\n", (unsigned long long)caps->raw[2]);
 }
 
-#define PAPER                                                                                    \
+#define PAPER \
 	.present = present, .probe = probe, .check = check, .describe = describe, .compare = compare
 const struct hv_ops vmx_ops = {.name = "vmx", PAPER};
 const struct hv_ops svm_ops = {.name = "svm", PAPER};
@@ -286,7 +286,7 @@ static void a_key_that_is_not_there_is_not_blamed(void **state)
 	assert_int_equal(where.line, 7);
 }
 
-/* The promise of the README: 4 MiB and 128 KiB a vCPU, page tables and console rings apart. */
+/* The README's promise: 4 MiB and 128 KiB a vCPU, page tables and console rings apart. */
 static void the_pool_keeps_the_promise(void **state)
 {
 	struct config_vm vms[8];
@@ -307,6 +307,36 @@ static void the_pool_keeps_the_promise(void **state)
 					MIB(3) + n * vcpus * KIB(128) + tables_at_most + rings);
 		}
 		memset(vms, 0, sizeof(vms));
+	}
+}
+
+/* One VM of VCPUS on CPUS processors: what goes beyond the promise. The image has 500 KiB of it,
+ * the configuration 60 and 3 for each processor's capabilities. */
+static int64_t excess(uint32_t vcpus, size_t cpus)
+{
+	struct config_vm vm = {.vcpus = vcpus, .memory = MIB(2)};
+	struct config config = {.vms = &vm, .vm_count = 1};
+	uint64_t apart = CONSOLE_RING + (200 + cpus * KIB(128) / MIB(2)) * PAGE_SIZE;
+
+	return (int64_t)(boot_pool_size(&config, cpus, GIB(4), NULL) - apart) -
+	       (int64_t)(MIB(4) - KIB(560) - cpus * KIB(3) + vcpus * KIB(128));
+}
+
+/* Each processor needs its stacks: 40 are within the 4 MiB, and any number that has vCPUs. */
+static void the_pool_has_room_for_every_processor(void **state)
+{
+	struct config_vm vm = {.vcpus = 1, .memory = MIB(2)};
+	struct config config = {.vms = &vm, .vm_count = 1};
+
+	(void)state;
+	for (size_t cpus = 1; cpus <= CPU_MAX; cpus++) {
+		assert_true(excess((uint32_t)cpus, cpus) <= 0);
+		if (cpus <= 40)
+			assert_true(excess(1, cpus) <= 0);
+		assert_true(boot_pool_size(&config, cpus, GIB(4), NULL) >=
+			    KIB(400) + boot_cpu_size(cpus));
+		assert_int_equal(boot_cpu_size(cpus),
+				 cpus * (PERCPU_PAGES + 1 + HV_CPU_PAGES) * PAGE_SIZE);
 	}
 }
 
@@ -362,6 +392,7 @@ int main(void)
 		cmocka_unit_test_setup(debug_ports_take_no_device_s_ports, setup),
 		cmocka_unit_test_setup(a_key_that_is_not_there_is_not_blamed, setup),
 		cmocka_unit_test_setup(the_pool_keeps_the_promise, setup),
+		cmocka_unit_test_setup(the_pool_has_room_for_every_processor, setup),
 		cmocka_unit_test_setup(larger_guests_get_more_tables, setup),
 		cmocka_unit_test_setup(a_screen_is_counted, setup),
 	};
