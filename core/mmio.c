@@ -75,6 +75,8 @@ static void access_init(struct access *a, struct vcpu *v)
 				.cr4 = v->st.cr4,
 				.efer = v->st.efer,
 				.rflags = v->st.rflags,
+				/* The guest's own: nothing in the hypervisor changes it. */
+				.pkru = v->st.cr4 & CR4_PKE ? rdpkru() : 0,
 				.cpl = SEG_ATTR_DPL(v->st.seg[SEG_SS].attr),
 				.gib_pages = cpuid_gib_pages(v->vm),
 				.phys_width = cpuid_phys_width(v->vm),
@@ -93,11 +95,13 @@ uint32_t mmio_table_error(struct vcpu *v, bool write, bool fetch, bool user)
 static struct gva_key key_of(const struct walk_regs *r, enum walk_access kind, bool implicit)
 {
 	bool ac = kind != WALK_FETCH && r->rflags & RFLAGS_AC;
+	uint64_t pkru = kind != WALK_FETCH ? r->pkru : 0;
 
 	return (struct gva_key){
 		.cr0 = r->cr0,
 		.cr3 = r->cr3,
-		.cr4 = r->cr4,
+		/* Bits 63:32 are reserved in the register. */
+		.cr4 = r->cr4 | pkru << 32,
 		.efer = r->efer,
 		.access = GVA_ACCESS(r->cpl, ac, implicit),
 	};

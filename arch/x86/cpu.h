@@ -146,6 +146,7 @@ enum exception_vector {
 #define PF_U	BIT(2)
 #define PF_RSVD BIT(3)
 #define PF_I	BIT(4)
+#define PF_PK   BIT(5)
 
 struct cpuid_regs {
 	uint32_t eax, ebx, ecx, edx;
@@ -223,6 +224,15 @@ static inline uint64_t xgetbv(uint32_t index)
 
 	__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(index));
 	return (uint64_t)hi << 32 | lo;
+}
+
+/* CR4.PKE is set wherever the processor has it. */
+static inline uint32_t rdpkru(void)
+{
+	uint32_t value;
+
+	__asm__ volatile("rdpkru" : "=a"(value) : "c"(0) : "edx");
+	return value;
 }
 
 /* #GP on a value that the processor does not support: check it against CPUID 0xd first. */

@@ -68,12 +68,15 @@ static uint64_t optional_cr4(void)
 	cr4 |= seven.ebx & CPUID_7_EBX_SMEP ? CR4_SMEP : 0;
 	cr4 |= seven.ebx & CPUID_7_EBX_SMAP ? CR4_SMAP : 0;
 	cr4 |= seven.ecx & CPUID_7_ECX_UMIP ? CR4_UMIP : 0;
+	/* For RDPKRU: no page of Socle's own is a user page, which keys are for. */
+	cr4 |= seven.ecx & CPUID_7_ECX_PKU ? CR4_PKE : 0;
 	return cr4;
 }
 
 /*
- * All that firmware set and Socle does not know goes off (CET, protection keys, PCIDs), except what
- * must not change now: the depth of the tables, and VMX operation if this core is in it already.
+ * All that firmware set and Socle does not know goes off (CET, supervisor protection keys, PCIDs),
+ * except what must not change now: the depth of the tables, and VMX operation if this core is in it
+ * already.
  */
 static uint64_t host_cr4(void)
 {

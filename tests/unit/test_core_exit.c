@@ -1,4 +1,4 @@
-/* links: core/run.c core/devtimer.c core/event.c core/cr.c core/share.c core/vcpu.c core/mmio.c core/task.c core/bus.c core/gmem.c core/pvclock.c core/lapic.c core/lapic_irq.c core/lapic_timer.c core/clock.c tests/unit/support/core_exit.c tests/unit/support/core_sched.c tests/unit/support/core_lifecycle.c tests/unit/support/core_msr.c tests/unit/support/core_cpuid.c emul/alu.c emul/decode.c emul/exec.c emul/string.c emul/tables.c emul/walk.c arch/x86/paging.c lib/log.c lib/fmt.c lib/strbuf.c tests/unit/support/fake_core.c tests/unit/support/fake_machine.c tests/unit/support/fake_hv.c */
+/* links: core/run.c core/devtimer.c core/event.c core/cr.c core/share.c core/vcpu.c tests/unit/support/core_mmio.c core/task.c core/bus.c core/gmem.c core/pvclock.c core/lapic.c core/lapic_irq.c core/lapic_timer.c core/clock.c tests/unit/support/core_exit.c tests/unit/support/core_sched.c tests/unit/support/core_lifecycle.c tests/unit/support/core_msr.c tests/unit/support/core_cpuid.c emul/alu.c emul/decode.c emul/exec.c emul/string.c emul/tables.c emul/walk.c arch/x86/paging.c lib/log.c lib/fmt.c lib/strbuf.c tests/unit/support/fake_core.c tests/unit/support/fake_machine.c tests/unit/support/fake_hv.c */
 /* Exits that execute something in the guest's place: device memory through the guest's page tables,
  * ports, hypercalls, control registers, and guest memory's bounds. */
 #include "tests/unit/support/fake_hv.h"
@@ -219,6 +219,53 @@ static void test_faults_of_the_operand(void **state)
 			NPF("\x8b\x03");
 		assert_page_fault(LINEAR + 0x123, cases[i].error);
 		assert_int_equal(device.count, 0);
+	}
+}
+
+/* SDM vol. 3A 4.6.2. The register changes without an exit: no translation outlives it. */
+static void test_protection_keys(void **state)
+{
+	const uint64_t user = DEVICE | PTE_PW | PTE_U;
+	static const struct {
+		uint64_t key;
+		uint32_t pkru;
+		unsigned int cpl;
+		bool write, user_page;
+		uint32_t error; /* 0: the access is made */
+	} cases[] = {
+		{1, 0, 3, true, true, 0},
+		{1, 1 << 2, 3, false, true, PF_P | PF_U | PF_PK},
+		{1, 1 << 2, 3, true, true, PF_P | PF_W | PF_U | PF_PK},
+		{1, 2 << 2, 3, false, true, 0},
+		{1, 2 << 2, 3, true, true, PF_P | PF_W | PF_U | PF_PK},
+		{1, 1 << 2, 0, false, true, PF_P | PF_PK},
+		{1, 2 << 2, 0, true, true, PF_P | PF_W | PF_PK},
+		{1, 3 << 2, 0, true, false, 0},
+		{15, 1u << 30, 3, false, true, PF_P | PF_U | PF_PK},
+		{15, ~(3u << 30), 3, true, true, 0},
+	};
+
+	(void)state;
+	fake_guest(v)->cr4 |= CR4_PKE;
+	v->gpr[RBX] = LINEAR + 8;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const uint32_t values[] = {0, 0, cases[i].pkru};
+
+		map(0, (cases[i].user_page ? user : user & ~PTE_U) | cases[i].key << 59);
+		set_cpl(cases[i].cpl);
+		for (size_t n = 0; n < ARRAY_SIZE(values); n++) {
+			device.count = 0;
+			machine.pkru = values[n];
+			if (cases[i].write)
+				NPF("\x89\x03");
+			else
+				NPF("\x8b\x03");
+		}
+		if (cases[i].error)
+			assert_page_fault(LINEAR + 8, cases[i].error);
+		else
+			assert_done(2);
+		assert_int_equal(device.count, !cases[i].error);
 	}
 }
 
@@ -569,29 +616,14 @@ static void test_memory_across_extents(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(read_and_write),
-		T(accessed_and_dirty),
-		T(faults_of_the_operand),
-		T(across_a_page),
-		T(across_a_page_that_is_not_there),
-		T(tables_outside_ram),
-		T(nobody_home),
-		T(local_apic),
-		T(fetch_from_nowhere),
-		T(port_sizes),
-		T(string_ports),
-		T(string_ports_fault),
-		T(hypercall),
-		T(privileged_instructions),
-		T(hidden_instructions),
-		T(what_crashes),
-		T(moves_of_cr0),
-		T(moves_have_32_bits),
-		T(decoded_moves),
-		T(cr8),
-		T(debug_registers),
-		T(memory_bounds),
-		T(memory_across_extents),
+		T(read_and_write),	T(accessed_and_dirty), T(faults_of_the_operand),
+		T(protection_keys),	T(across_a_page),      T(across_a_page_that_is_not_there),
+		T(tables_outside_ram),	T(nobody_home),	       T(local_apic),
+		T(fetch_from_nowhere),	T(port_sizes),	       T(string_ports),
+		T(string_ports_fault),	T(hypercall),	       T(privileged_instructions),
+		T(hidden_instructions), T(what_crashes),       T(moves_of_cr0),
+		T(moves_have_32_bits),	T(decoded_moves),      T(cr8),
+		T(debug_registers),	T(memory_bounds),      T(memory_across_extents),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

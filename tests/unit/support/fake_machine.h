@@ -57,6 +57,7 @@ struct fake_machine {
 	uint64_t until; /* fake_machine_run() comes back then */
 	/* Called while a core sleeps: somebody may wake it. */
 	void (*asleep)(void);
+	uint32_t pkru;
 	unsigned int sleeps, windows;
 	bool off; /* machine_off() was called */
 	char log[FAKE_LOG_LENGTH];

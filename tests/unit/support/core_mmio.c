@@ -1,0 +1,3 @@
+#include "tests/unit/support/unprivileged.h"
+
+#include "core/mmio.c"
