@@ -223,16 +223,6 @@ void apic_send_nmi_others(void)
 	send(0, APIC_ICR_NMI | APIC_ICR_ASSERT | ICR_ALL_BUT_SELF);
 }
 
-bool apic_timer_is_tsc_deadline(void)
-{
-	return apic.tsc_deadline;
-}
-
-uint64_t apic_timer_hz(void)
-{
-	return apic.tsc_deadline ? tsc_hz() : apic.hz;
-}
-
 /* Ticks of the timer per second: one round. */
 static uint64_t measure(void)
 {

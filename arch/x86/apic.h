@@ -102,8 +102,4 @@ void apic_timer_calibrate(void);
 void apic_timer_arm(uint64_t host_tsc);
 void apic_timer_stop(void);
 
-/* Whether the timer counts by the TSC itself, and else at what frequency it counts. */
-bool apic_timer_is_tsc_deadline(void);
-uint64_t apic_timer_hz(void);
-
 #endif

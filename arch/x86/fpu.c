@@ -40,12 +40,8 @@ uint64_t fpu_supported_xcr0(void)
 	return fpu.xcr0;
 }
 
-uint64_t fpu_supported_xss(void)
-{
-	return fpu.xss;
-}
-
-size_t fpu_standard_size(uint64_t mask)
+/* XSAVE's standard format (SDM vol. 1 13.4). */
+static size_t standard_size(uint64_t mask)
 {
 	size_t size = LEGACY_SIZE + HEADER_SIZE;
 
@@ -66,7 +62,7 @@ size_t fpu_standard_size(uint64_t mask)
  */
 size_t fpu_size(uint64_t mask)
 {
-	return fpu.xsave ? fpu_standard_size(mask) : LEGACY_SIZE;
+	return fpu.xsave ? standard_size(mask) : LEGACY_SIZE;
 }
 
 /* A header without a single component means "all in their initial state": SDM vol. 1 13.6. */

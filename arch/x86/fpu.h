@@ -17,21 +17,11 @@
 /* What this processor has. Once, on the first core. */
 void fpu_init(void);
 
-/*
- * Components that XCR0 and IA32_XSS may have set; 3 and 0 (x87 and SSE, by FXSAVE) where there is
- * no XSAVE.
- */
+/* Components that XCR0 may have set; 3 (x87 and SSE, by FXSAVE) where there is no XSAVE. */
 uint64_t fpu_supported_xcr0(void);
-uint64_t fpu_supported_xss(void);
 
 /* Bytes that an area for MASK takes, in the format that fpu_save() uses; 512 at least. */
 size_t fpu_size(uint64_t mask);
-
-/*
- * What XSAVE's standard format takes for MASK (bits of XCR0): the number that a guest expects in
- * CPUID 0dh.
- */
-size_t fpu_standard_size(uint64_t mask);
 
 /*
  * Puts the state after INIT or power-up (FCW 37fh, MXCSR 1f80h, the rest 0) into AREA, which

@@ -51,11 +51,6 @@ uint64_t host_map_root(void)
 	return map.root;
 }
 
-size_t host_map_tables(void)
-{
-	return map.tables;
-}
-
 /* CR4 bits to be set wherever the processor has them, by their CPUID bits. */
 static uint64_t optional_cr4(void)
 {

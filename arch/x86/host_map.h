@@ -55,7 +55,4 @@ uint64_t host_map_root(void);
  */
 int host_map_clone(struct pt *out);
 
-/* Page table pages of the map itself, clones apart. */
-size_t host_map_tables(void);
-
 #endif

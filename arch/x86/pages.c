@@ -57,17 +57,14 @@ static size_t free_run(size_t first, size_t count)
 	return n;
 }
 
-/*
- * The first page of a free run whose address is a multiple of ALIGN; pool.total when there is none.
- */
-static size_t find_run(size_t count, uint64_t align)
+/* The first page of a free run; pool.total when there is none. */
+static size_t find_run(size_t count)
 {
 	uint64_t page = pool.hint;
 
 	for (;;) {
 		size_t n;
 
-		page = (ALIGN_UP(pool.base + page * PAGE_SIZE, align) - pool.base) / PAGE_SIZE;
 		if (page >= pool.total || count > pool.total - page)
 			return pool.total;
 		n = free_run(page, count);
@@ -77,9 +74,9 @@ static size_t find_run(size_t count, uint64_t align)
 	}
 }
 
-static size_t take_run(size_t count, uint64_t align)
+static size_t take_run(size_t count)
 {
-	size_t page = find_run(count, align);
+	size_t page = find_run(count);
 
 	if (page == pool.total)
 		return page;
@@ -91,26 +88,20 @@ static size_t take_run(size_t count, uint64_t align)
 	return page;
 }
 
-void *pages_alloc_aligned(size_t count, uint64_t align)
+void *pages_alloc(size_t count)
 {
 	size_t page;
 	void *p;
 
-	assert(align >= PAGE_SIZE && (align & (align - 1)) == 0);
 	if (!count)
 		return NULL;
 	spin_lock(&pool.lock);
-	page = take_run(count, align);
+	page = take_run(count);
 	spin_unlock(&pool.lock);
 	if (page == pool.total)
 		return NULL;
 	p = (void *)(uintptr_t)(pool.base + page * PAGE_SIZE);
 	return memset(p, 0, count * PAGE_SIZE);
-}
-
-void *pages_alloc(size_t count)
-{
-	return pages_alloc_aligned(count, PAGE_SIZE);
 }
 
 void pages_free(void *pages, size_t count)

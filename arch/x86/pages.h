@@ -21,9 +21,6 @@ int pages_init(uint64_t base, uint64_t size);
 /* COUNT contiguous pages, zeroed, 4 KiB-aligned; NULL when there is no such run (or COUNT is 0). */
 void *pages_alloc(size_t count) __attribute__((warn_unused_result));
 
-/* The same, its address a multiple of ALIGN (a power of two, at least PAGE_SIZE). */
-void *pages_alloc_aligned(size_t count, uint64_t align) __attribute__((warn_unused_result));
-
 /*
  * PAGES as a pages_alloc call returned it, or any part of such a run. NULL is allowed. A page that
  * is already free is a broken invariant.

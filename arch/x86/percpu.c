@@ -64,11 +64,3 @@ int percpu_init(const uint32_t *apic_ids, unsigned int count)
 	}
 	return 0;
 }
-
-struct pcpu *percpu_by_apic_id(uint32_t apic_id)
-{
-	for (unsigned int i = 0; i < cpu_count; i++)
-		if (pcpus[i]->apic_id == apic_id)
-			return pcpus[i];
-	return NULL;
-}

@@ -73,7 +73,4 @@ struct pcpu *this_cpu(void);
  */
 int percpu_init(const uint32_t *apic_ids, unsigned int count);
 
-/* The one whose APIC ID this is, or NULL. */
-struct pcpu *percpu_by_apic_id(uint32_t apic_id);
-
 #endif

@@ -110,18 +110,6 @@ static void a_run_needs_neighbours(void **state)
 	assert_ptr_equal(pages_alloc(3), all + 6 * PAGE_SIZE);
 }
 
-static void alignment_is_kept(void **state)
-{
-	uint8_t *a = pages_alloc_aligned(2, 65536), *b = pages_alloc_aligned(1, 65536);
-
-	(void)state;
-	assert_int_equal((uintptr_t)a % 65536, 0);
-	assert_int_equal((uintptr_t)b % 65536, 0);
-	assert_ptr_not_equal(a, b);
-	/* What alignment left free is still to be had. */
-	assert_true((uint8_t *)pages_alloc(1) < a);
-}
-
 static void a_bad_pool_is_refused(void **state)
 {
 	(void)state;
@@ -152,7 +140,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(exhaustion_is_null_and_takes_nothing, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(a_run_needs_neighbours, setup, teardown),
-		cmocka_unit_test_setup_teardown(alignment_is_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_bad_pool_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(free_twice_is_caught, setup, teardown),
 	};
