@@ -53,114 +53,111 @@ static void port_cf8(void *dev, struct vcpu *v, uint64_t offset, bool write, uin
 		reboot(r);
 }
 
+/* ---- ports of one byte ---- */
+
+struct reset_port_ops {
+	uint16_t port;
+	bool always; /* and not only where another device has it otherwise */
+	uint8_t (*read)(struct reset_ports *r);
+	void (*write)(struct reset_ports *r, uint8_t byte);
+};
+
 /*
  * No keyboard controller but its reset line. The status says "take a command, nothing to read", for
  * kernels wait for that before the reset command.
  */
-static void port_64(void *dev, struct vcpu *v, uint64_t offset, bool write, uint8_t size,
-		    uint64_t *value)
+static uint8_t read_kbc(struct reset_ports *r)
 {
-	struct reset_ports *r = dev;
-	uint8_t byte = (uint8_t)*value;
+	(void)r;
+	return 0;
+}
 
-	(void)v;
-	(void)offset;
-	(void)size;
-	if (!write) {
-		*value = 0;
-		return;
-	}
+static void write_64(struct reset_ports *r, uint8_t byte)
+{
 	r->output_port = byte == KBC_WRITE_OUTPUT_PORT;
 	if (byte >= KBC_PULSE && !(byte & KBC_RESET_LINE))
 		reboot(r);
 }
 
-static void port_60(void *dev, struct vcpu *v, uint64_t offset, bool write, uint8_t size,
-		    uint64_t *value)
+static void write_60(struct reset_ports *r, uint8_t byte)
 {
-	struct reset_ports *r = dev;
-
-	(void)v;
-	(void)offset;
-	(void)size;
-	if (!write) {
-		*value = 0;
-		return;
-	}
-	if (r->output_port && !(*value & KBC_RESET_LINE))
+	if (r->output_port && !(byte & KBC_RESET_LINE))
 		reboot(r);
 	r->output_port = false;
 }
 
-static void port_92(void *dev, struct vcpu *v, uint64_t offset, bool write, uint8_t size,
-		    uint64_t *value)
+static uint8_t read_92(struct reset_ports *r)
 {
-	struct reset_ports *r = dev;
+	return r->a20;
+}
 
-	(void)v;
-	(void)offset;
-	(void)size;
-	if (!write) {
-		*value = r->a20;
-		return;
-	}
-	r->a20 = *value & ALT_A20;
-	if (*value & FAST_INIT)
+static void write_92(struct reset_ports *r, uint8_t byte)
+{
+	r->a20 = byte & ALT_A20;
+	if (byte & FAST_INIT)
 		reboot(r);
 }
 
-static void port_61(void *dev, struct vcpu *v, uint64_t offset, bool write, uint8_t size,
-		    uint64_t *value)
+static uint8_t read_61(struct reset_ports *r)
 {
-	struct reset_ports *r = dev;
-
-	(void)v;
-	(void)offset;
-	(void)size;
-	if (write) {
-		r->port_b = (r->port_b & PORT_B_REFRESH) | (*value & PORT_B_WRITABLE);
-		return;
-	}
 	r->port_b ^= PORT_B_REFRESH;
-	*value = r->port_b;
+	return r->port_b;
 }
 
-static void port_80(void *dev, struct vcpu *v, uint64_t offset, bool write, uint8_t size,
-		    uint64_t *value)
+static void write_61(struct reset_ports *r, uint8_t byte)
 {
-	struct reset_ports *r = dev;
+	r->port_b = (r->port_b & PORT_B_REFRESH) | (byte & PORT_B_WRITABLE);
+}
+
+static uint8_t read_80(struct reset_ports *r)
+{
+	return r->post;
+}
+
+static void write_80(struct reset_ports *r, uint8_t byte)
+{
+	r->post = byte;
+}
+
+static const struct reset_port_ops ports[RESET_PORTS] = {
+	{0x60, false, read_kbc, write_60}, {0x61, false, read_61, write_61},
+	{0x64, false, read_kbc, write_64}, {0x80, true, read_80, write_80},
+	{0x92, true, read_92, write_92},
+};
+
+static void port(void *dev, struct vcpu *v, uint64_t offset, bool write, uint8_t size,
+		 uint64_t *value)
+{
+	struct reset_port *p = dev;
 
 	(void)v;
 	(void)offset;
 	(void)size;
 	if (write)
-		r->post = (uint8_t)*value;
+		p->ops->write(p->all, (uint8_t)*value);
 	else
-		*value = r->post;
+		*value = p->ops->read(p->all);
 }
 
 int reset_init(struct reset_ports *r, struct vm *vm, bool all)
 {
-	static const struct {
-		uint16_t port, count;
-		bus_handler *handler;
-	} ports[] = {
-		{0x61, 1, port_61}, {0x60, 1, port_60}, {0x64, 1, port_64},
-		{0x80, 1, port_80}, {0x92, 1, port_92}, {0xcf8, 4, port_cf8},
-	};
-
 	*r = (struct reset_ports){.vm = vm};
 	reset_reset(r);
-	for (unsigned int i = all ? 0 : 3; i < ARRAY_SIZE(ports); i++) {
-		int err = bus_add_pio(vm, ports[i].port, ports[i].count, ports[i].handler, r);
+	for (unsigned int i = 0; i < RESET_PORTS; i++) {
+		int err = 0;
 
+		r->port[i] = (struct reset_port){r, &ports[i]};
+		if (all || ports[i].always)
+			err = bus_add_pio(vm, ports[i].port, 1, port, &r->port[i]);
 		if (err)
 			return err;
 	}
-	return 0;
+	return bus_add_pio(vm, 0xcf8, 4, port_cf8, r);
 }
 
 void reset_reset(struct reset_ports *r)
 {
-	*r = (struct reset_ports){.vm = r->vm, .a20 = ALT_A20};
+	r->control = r->port_b = r->post = 0;
+	r->a20 = ALT_A20;
+	r->output_port = false;
 }

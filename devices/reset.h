@@ -10,9 +10,20 @@
 #include <stdint.h>
 
 struct vm;
+struct reset_ports;
+struct reset_port_ops;
+
+/* One of the ports of one byte, as the bus knows it. */
+struct reset_port {
+	struct reset_ports *all;
+	const struct reset_port_ops *ops;
+};
+
+#define RESET_PORTS 5
 
 struct reset_ports {
 	struct vm *vm;
+	struct reset_port port[RESET_PORTS];
 	uint8_t control;  /* CF9h */
 	uint8_t a20;	  /* 92h, bit 1 */
 	uint8_t port_b;	  /* 61h */

@@ -185,40 +185,35 @@ static void set_drs(struct vcpu *v, struct svm_vcpu *s)
 	vmcb_set_dr7(&s->vmcb, v->st.dr7);
 }
 
+/* What the VMCB keeps by itself, beside the state of the same name. */
+#define MSRS(X)         \
+	X(sysenter_cs)  \
+	X(sysenter_esp) \
+	X(sysenter_eip) \
+	X(star)         \
+	X(lstar)        \
+	X(cstar)        \
+	X(sfmask)       \
+	X(kernel_gs_base)
+
 static void get_msrs(struct vcpu *v, struct svm_vcpu *s)
 {
-	const struct vmcb *b = &s->vmcb;
-	struct vcpu_state *st = &v->st;
-
-	st->sysenter_cs = b->sysenter_cs;
-	st->sysenter_esp = b->sysenter_esp;
-	st->sysenter_eip = b->sysenter_eip;
-	st->star = b->star;
-	st->lstar = b->lstar;
-	st->cstar = b->cstar;
-	st->sfmask = b->sfmask;
-	st->kernel_gs_base = b->kernel_gs_base;
-	st->tsc_aux = s->tsc_aux;
-	st->pat = b->g_pat;
+#define GET(name) v->st.name = s->vmcb.name;
+	MSRS(GET)
+#undef GET
+	v->st.tsc_aux = s->tsc_aux;
+	v->st.pat = s->vmcb.g_pat;
 }
 
 static void set_msrs(struct vcpu *v, struct svm_vcpu *s)
 {
-	struct vmcb *b = &s->vmcb;
-	const struct vcpu_state *st = &v->st;
-
-	b->sysenter_cs = st->sysenter_cs;
-	b->sysenter_esp = st->sysenter_esp;
-	b->sysenter_eip = st->sysenter_eip;
-	b->star = st->star;
-	b->lstar = st->lstar;
-	b->cstar = st->cstar;
-	b->sfmask = st->sfmask;
-	b->kernel_gs_base = st->kernel_gs_base;
-	vmcb_set_g_pat(b, st->pat);
-	if (s->loaded && svm_features.tsc_aux && s->tsc_aux != st->tsc_aux)
-		wrmsr(MSR_IA32_TSC_AUX, st->tsc_aux);
-	s->tsc_aux = st->tsc_aux;
+#define SET(name) s->vmcb.name = v->st.name;
+	MSRS(SET)
+#undef SET
+	vmcb_set_g_pat(&s->vmcb, v->st.pat);
+	if (s->loaded && svm_features.tsc_aux && s->tsc_aux != v->st.tsc_aux)
+		wrmsr(MSR_IA32_TSC_AUX, v->st.tsc_aux);
+	s->tsc_aux = v->st.tsc_aux;
 }
 
 /* One bit stands for both shadows (15.21.5); it is reported as the stronger of the two. */
