@@ -7,6 +7,8 @@
 #include "arch/x86/cpu.h"
 #include "core/cpuid.h"
 #include "core/exits.h"
+#include "core/mmio.h"
+#include "core/task.h"
 #include "lib/log.h"
 #include "lib/string.h"
 
@@ -271,9 +273,32 @@ static enum exit_next on_vintr(struct vcpu *v, struct hv_exit *x)
 	return LEAVE;
 }
 
+/*
+ * The end of an NMI's task: the step over it would be saved with the task's flags. core/ does it
+ * instead, which looks at all that the processor would have looked at.
+ */
+static enum exit_next return_to_task(struct vcpu *v, struct hv_exit *x)
+{
+	struct svm_vcpu *s = svm_of(v);
+	uint16_t link;
+
+	svm_set_nmi_blocked(s, false);
+	x->insn_len = (uint8_t)exit_insn_len(v);
+	if (!x->insn_len || mmio_system_access(v, s->vmcb.tr.base, &link, sizeof(link), false))
+		return LEAVE;
+	x->reason = EXIT_TASK_SWITCH;
+	x->task.selector = link;
+	x->task.cause = TASK_IRET;
+	return LEAVE;
+}
+
 static enum exit_next on_iret(struct vcpu *v, struct hv_exit *x)
 {
-	(void)x;
+	const struct vmcb *b = &svm_of(v)->vmcb;
+
+	if (unlikely((b->rflags & (RFLAGS_NT | RFLAGS_VM)) == RFLAGS_NT && b->cr0 & CR0_PE &&
+		     !(b->efer & EFER_LMA)))
+		return return_to_task(v, x);
 	svm_step(svm_of(v));
 	return RESUME;
 }

@@ -1,6 +1,8 @@
 /* links: svm/run.c svm/exit.c svm/event.c svm/state.c svm/vcpu.c lib/log.c lib/fmt.c */
 #include "tests/unit/support/svm_machine.h"
 
+#include "core/task.h"
+
 static void do_cpuid(struct vmcb *b)
 {
 	b->exitcode = VMEXIT_CPUID;
@@ -591,6 +593,31 @@ static void test_nmi_iret_faults(void **state)
 	assert_true(svm_can_inject(&vcpu, EVENT_NMI));
 }
 
+static void reach_iret_of_a_task(struct vmcb *b)
+{
+	reach_iret(b);
+	b->cr0 |= CR0_PE;
+	b->efer &= ~EFER_LMA;
+	b->rflags |= RFLAGS_NT;
+	b->tr.base = 0x7000;
+}
+
+/* The flags that a step sets would go into the task-state segment: no step. */
+static void test_nmi_task_returns(void **state)
+{
+	struct hv_exit x;
+
+	(void)state;
+	svm_inject(&vcpu, &nmi);
+	x = run_script(reach_iret_of_a_task, NULL, NULL);
+	assert_int_equal(x.reason, EXIT_TASK_SWITCH);
+	assert_int_equal(x.task.cause, TASK_IRET);
+	assert_int_equal(x.task.selector, 0x28);
+	assert_int_equal(x.insn_len, 2);
+	assert_false(vmcb()->rflags & RFLAGS_TF);
+	assert_true(svm_can_inject(&vcpu, EVENT_NMI));
+}
+
 /* An interrupt is delivered before the IRET has run: its frame must not hold our TF. */
 static void test_nmi_step_is_cancelled(void **state)
 {
@@ -717,6 +744,7 @@ int main(void)
 		TEST(test_nmi_window),
 		TEST(test_nmi_unblocked_without_a_waiting_one),
 		TEST(test_nmi_iret_faults),
+		TEST(test_nmi_task_returns),
 		TEST(test_nmi_step_is_cancelled),
 		TEST(test_nmi_cut_short_blocks_nothing),
 		TEST(test_nmi_after_shadow),

@@ -18,6 +18,7 @@
 #include "core/cpuid.h"
 #include "core/exits.h"
 #include "core/lapic.h"
+#include "core/mmio.h"
 #include "lib/assert.h"
 #include "lib/err.h"
 #include "svm/internal.h"
@@ -143,6 +144,17 @@ unsigned int exit_insn_len(struct vcpu *v)
 	(void)v;
 	core.lengths++;
 	return 2;
+}
+
+/* The link of the task-state segment. */
+int mmio_system_access(struct vcpu *v, uint64_t linear, void *buf, unsigned int size, bool write)
+{
+	(void)v;
+	assert_int_equal(linear, 0x7000);
+	assert_int_equal(size, 2);
+	assert_false(write);
+	*(uint16_t *)buf = 0x28;
+	return 0;
 }
 
 unsigned int exit_fetch(struct vcpu *v, uint8_t buf[15])
