@@ -4,6 +4,7 @@
 #include "arch/x86/cpu.h"
 #include "core/cpuid.h"
 #include "core/cr.h"
+#include "core/debug.h"
 #include "core/exits.h"
 #include "core/gmem.h"
 #include "core/lapic.h"
@@ -117,6 +118,7 @@ static enum act on_pio(struct vcpu *v, struct hv_exit *x)
 	enum act act;
 
 	if (!x->pio.string) {
+		debug_accessed(v, hv->dr7(v), x->pio.port, x->pio.size, DEBUG_PORT);
 		exit_pio(v, x->pio.port, x->pio.in, x->pio.size);
 		return ACT_NEXT;
 	}
@@ -435,11 +437,16 @@ static void handle(struct vcpu *v, struct hv_exit *x)
 	 * 6-5). */
 	if (x->vectoring.valid)
 		v->pending = x->vectoring;
-	if (handlers[x->reason](v, x) == ACT_STAY)
-		return;
-	len = x->insn_len ? x->insn_len : exit_insn_len(v);
-	if (len)
-		hv->skip_insn(v, len);
+	if (handlers[x->reason](v, x) != ACT_STAY) {
+		len = x->insn_len ? x->insn_len : exit_insn_len(v);
+		if (len)
+			hv->skip_insn(v, len);
+	} else if (v->pending.valid) {
+		/* It faulted, will be made again, and meets its breakpoints then. */
+		v->debug_met = 0;
+	}
+	if (unlikely(v->debug_met))
+		debug_retire(v);
 }
 
 void exit_dispatch(struct vcpu *v, struct hv_exit *x)

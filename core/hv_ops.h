@@ -243,9 +243,14 @@ struct hv_ops {
 	/* Writes the groups from v->st. Whole groups only: get_state() first. The values have been
 	 * checked by core/. */
 	void (*set_state)(struct vcpu *v, uint32_t groups);
+	/* DR7 alone. */
+	uint64_t (*dr7)(struct vcpu *v);
 	/* Advances RIP by LEN (never 0), ends an interrupt shadow, and queues #DB when RFLAGS.TF is
 	 * set. */
 	void (*skip_insn)(struct vcpu *v, unsigned int len);
+	/* Queues a debug trap at RIP with these bits for DR6 (B0 to B3, BS); it joins a single step
+	 * that skip_insn() has queued. */
+	void (*debug_trap)(struct vcpu *v, uint64_t dr6);
 	/* The bytes of the instruction that faulted, where hardware captured them; returns their
 	 * number, else 0. */
 	size_t (*insn_bytes)(const struct vcpu *v, uint8_t buf[15]);

@@ -5,6 +5,7 @@
 #include "arch/x86/cpu.h"
 #include "core/bus.h"
 #include "core/cpuid.h"
+#include "core/debug.h"
 #include "core/gmem.h"
 #include "core/gva.h"
 #include "core/lapic.h"
@@ -25,6 +26,7 @@ struct access {
 	const uint64_t *where[GVA_LEVELS];
 	uint64_t entry[GVA_LEVELS];
 	unsigned int entries;
+	uint64_t dr7;
 };
 
 static int table_read(void *ctx, uint64_t gpa, unsigned int size, uint64_t *value)
@@ -68,6 +70,7 @@ static void access_init(struct access *a, struct vcpu *v)
 	hv->get_state(v, ST_RIP | ST_CRS | ST_SEGS);
 	*a = (struct access){
 		.v = v,
+		.dr7 = hv->dr7(v),
 		.regs =
 			{
 				.cr0 = v->st.cr0,
@@ -200,6 +203,8 @@ static int access_linear(struct access *a, uint64_t linear, void *buf, unsigned 
 	access_gpa(a->v, gpa[0], buf, first, write);
 	if (first < size)
 		access_gpa(a->v, gpa[1], (uint8_t *)buf + first, size - first, write);
+	if (!implicit)
+		debug_accessed(a->v, a->dr7, linear, size, write ? DEBUG_WRITE : DEBUG_READ);
 	return 0;
 }
 
@@ -269,18 +274,22 @@ int mmio_system_probe(struct vcpu *v, uint64_t linear, unsigned int size)
 
 static int op_pio_in(void *ctx, uint16_t port, uint32_t *value, unsigned int size)
 {
+	struct access *a = ctx;
 	uint64_t data = 0;
 
-	bus_pio(((struct access *)ctx)->v, port, false, (uint8_t)size, &data);
+	bus_pio(a->v, port, false, (uint8_t)size, &data);
+	debug_accessed(a->v, a->dr7, port, size, DEBUG_PORT);
 	*value = (uint32_t)data;
 	return 0;
 }
 
 static int op_pio_out(void *ctx, uint16_t port, uint32_t value, unsigned int size)
 {
+	struct access *a = ctx;
 	uint64_t data = value;
 
-	bus_pio(((struct access *)ctx)->v, port, true, (uint8_t)size, &data);
+	bus_pio(a->v, port, true, (uint8_t)size, &data);
+	debug_accessed(a->v, a->dr7, port, size, DEBUG_PORT);
 	return 0;
 }
 
@@ -361,6 +370,9 @@ enum act mmio_emulate(struct vcpu *v, unsigned int *len)
 
 	access_init(&a, v);
 	cpu_from_vcpu(&cpu, v);
+	/* A breakpoint's trap comes behind the iteration that has met it. */
+	if (a.dr7 & DR7_ENABLED)
+		cpu.rep_max = 1;
 	n = hv->insn_bytes(v, bytes);
 	switch (emul_exec(&cpu, &ops, &a, bytes, n)) {
 	case EMUL_DONE:
@@ -369,6 +381,8 @@ enum act mmio_emulate(struct vcpu *v, unsigned int *len)
 		return ACT_NEXT;
 	case EMUL_REP:
 		cpu_to_vcpu(&cpu, v);
+		if (cpu.rflags & RFLAGS_TF)
+			v->debug_met |= DR6_BS;
 		return ACT_STAY;
 	case EMUL_EXCEPTION:
 		cpu_to_vcpu(&cpu, v);

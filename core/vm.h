@@ -134,6 +134,7 @@ struct vcpu {
 				    instruction */
 	uint32_t exception_intercepts;
 	uint64_t tsc_offset, tsc_adjust;
+	uint64_t debug_met; /* for DR6: what the instruction that is executed here has met */
 	uint64_t xcr0, xss;
 	bool osxsave, ospke; /* the guest's CR4.OSXSAVE and CR4.PKE, for CPUID */
 	void *fpu;	     /* XSAVE area while V is off its core */

@@ -115,13 +115,14 @@ static noinline enum exit_next on_ioio(struct vcpu *v, struct hv_exit *x)
 	uint64_t info = b->exitinfo1;
 	uint8_t len = (uint8_t)(b->exitinfo2 - b->rip);
 
-	if (info & IOIO_STR) {
+	/* Strings, and what may meet a breakpoint, are core's. */
+	if (info & IOIO_STR || unlikely(b->dr7 & DR7_ENABLED)) {
 		x->reason = EXIT_PIO;
 		x->insn_len = len;
 		x->pio.port = IOIO_PORT(info);
 		x->pio.size = IOIO_SIZE(info);
 		x->pio.in = info & IOIO_IN;
-		x->pio.string = true;
+		x->pio.string = info & IOIO_STR;
 		x->pio.rep = info & IOIO_REP;
 		x->pio.seg = IOIO_SEGMENT(info);
 		x->pio.addr_size = (uint8_t)(IOIO_ADDR(info) * 2);
@@ -338,7 +339,7 @@ static bool on_mmio(struct vcpu *v, const struct vmcb *b)
 	unsigned int len;
 
 	if (b->exitinfo1 & (NPF_RESERVED | NPF_FETCH | NPF_TABLE_WALK) ||
-	    b->exitintinfo & EVENTINJ_V || !svm_in_64bit_code(b))
+	    b->exitintinfo & EVENTINJ_V || b->dr7 & DR7_ENABLED || !svm_in_64bit_code(b))
 		return false;
 	code = svm_code(v, MOV_CODE);
 	if (!code)

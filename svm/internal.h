@@ -153,6 +153,8 @@ void svm_load_debug_registers(const struct svm_vcpu *s);
 void svm_get_state(struct vcpu *v, uint32_t groups);
 void svm_set_state(struct vcpu *v, uint32_t groups);
 uint8_t svm_cpl(struct vcpu *v);
+uint64_t svm_dr7(struct vcpu *v);
+void svm_debug_trap(struct vcpu *v, uint64_t dr6);
 void svm_skip_insn(struct vcpu *v, unsigned int len);
 static inline bool svm_in_64bit_code(const struct vmcb *b)
 {

@@ -258,6 +258,11 @@ void svm_set_state(struct vcpu *v, uint32_t groups)
 	v->st_valid |= groups;
 }
 
+uint64_t svm_dr7(struct vcpu *v)
+{
+	return svm_of(v)->vmcb.dr7;
+}
+
 uint8_t svm_cpl(struct vcpu *v)
 {
 	return svm_of(v)->vmcb.cpl & 3;
@@ -279,9 +284,11 @@ const uint8_t *svm_code(const struct vcpu *v, unsigned int size)
 			&key);
 }
 
-static noinline void single_step_trap(struct vcpu *v, struct vmcb *b)
+void svm_debug_trap(struct vcpu *v, uint64_t dr6)
 {
-	vmcb_set_dr6(b, b->dr6 | DR6_BS);
+	struct vmcb *b = &svm_of(v)->vmcb;
+
+	vmcb_set_dr6(b, b->dr6 | dr6);
 	v->st_valid &= ~(uint32_t)ST_DRS;
 	vcpu_exception(v, EXC_DB, false, 0);
 }
@@ -311,6 +318,6 @@ void svm_skip_insn(struct vcpu *v, unsigned int len)
 	if (unlikely(b->rflags & (RFLAGS_TF | RFLAGS_RF))) {
 		b->rflags &= ~RFLAGS_RF;
 		if (b->rflags & RFLAGS_TF)
-			single_step_trap(v, b);
+			svm_debug_trap(v, DR6_BS);
 	}
 }

@@ -116,6 +116,8 @@ void vmx_flush_stale(struct vcpu *v);
 void vmx_get_state(struct vcpu *v, uint32_t groups);
 void vmx_set_state(struct vcpu *v, uint32_t groups);
 uint8_t vmx_cpl(struct vcpu *v);
+uint64_t vmx_dr7(struct vcpu *v);
+void vmx_debug_trap(struct vcpu *v, uint64_t dr6);
 /* Puts the registers that entries and exits leave alone from v->st into this core. */
 void vmx_load_live(const struct vcpu *v);
 

@@ -9,11 +9,22 @@
 #include "lib/err.h"
 #include "vmx/internal.h"
 
+/* RF was for the instruction that is done; a single step is due behind it, which the processor
+ * delivers after the next entry (27.6.3). */
+static noinline void retire(uint64_t flags)
+{
+	if (flags & RFLAGS_RF)
+		vmwrite(VMCS_GUEST_RFLAGS, flags & ~RFLAGS_RF);
+	if (flags & RFLAGS_TF)
+		vmwrite(VMCS_GUEST_PENDING_DEBUG, DR6_BS);
+}
+
 /* The one place where RIP advances. */
 static always_inline void skip_insn(uint64_t len)
 {
 	uint64_t rip = vmread(VMCS_GUEST_RIP) + len;
 	uint32_t intr = (uint32_t)vmread(VMCS_GUEST_INTERRUPTIBILITY);
+	uint64_t flags;
 
 	/* Outside 64-bit mode EIP wraps at 4 GiB; a segment's limit is for the processor to find.
 	 */
@@ -24,10 +35,9 @@ static always_inline void skip_insn(uint64_t len)
 	/* An interrupt shadow ends with the instruction that it was for (25.4.2). */
 	if (unlikely(intr & (INTR_STI | INTR_MOV_SS)))
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, intr & ~(INTR_STI | INTR_MOV_SS));
-	/* A single step is due behind it: the processor delivers it after the next entry (27.6.3).
-	 */
-	if (unlikely(vmread(VMCS_GUEST_RFLAGS) & RFLAGS_TF))
-		vmwrite(VMCS_GUEST_PENDING_DEBUG, DR6_BS);
+	flags = vmread(VMCS_GUEST_RFLAGS);
+	if (unlikely(flags & (RFLAGS_TF | RFLAGS_RF)))
+		retire(flags);
 }
 
 void vmx_skip_insn(struct vcpu *v, unsigned int len)
@@ -58,6 +68,14 @@ static noinline enum vmx_run_result keep_time(struct vcpu *v)
 static noinline enum vmx_run_result attend(struct vcpu *v)
 {
 	return run_events(v) ? RUN_AGAIN : RUN_OUT;
+}
+
+/* Pending debug exceptions: 25.4.2; bit 12: one of the breakpoints is enabled. */
+void vmx_debug_trap(struct vcpu *v, uint64_t dr6)
+{
+	(void)v;
+	vmwrite(VMCS_GUEST_PENDING_DEBUG,
+		vmread(VMCS_GUEST_PENDING_DEBUG) | dr6 | (dr6 & DR6_BREAKPOINTS ? BIT(12) : 0));
 }
 
 /* After an exit that has been handled: what else has come? */
@@ -105,7 +123,8 @@ static noinline enum vmx_run_result on_io(struct vcpu *v)
 {
 	uint64_t qual = vmread(VMCS_EXIT_QUALIFICATION);
 
-	if (qual & BIT(4))
+	/* Strings, and what may meet a breakpoint, are core's. */
+	if (qual & BIT(4) || unlikely(vmread(VMCS_GUEST_DR7) & DR7_ENABLED))
 		return RUN_EXIT;
 	v->exits[EXIT_PIO]++;
 	exit_pio(v, (uint16_t)(qual >> 16), qual & BIT(3), (uint8_t)((qual & 7) + 1));

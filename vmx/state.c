@@ -251,6 +251,12 @@ void vmx_set_state(struct vcpu *v, uint32_t wanted)
 	v->st_valid |= wanted;
 }
 
+uint64_t vmx_dr7(struct vcpu *v)
+{
+	(void)v;
+	return vmread(VMCS_GUEST_DR7);
+}
+
 uint8_t vmx_cpl(struct vcpu *v)
 {
 	(void)v;

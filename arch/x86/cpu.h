@@ -89,10 +89,12 @@
 #define RFLAGS_ID    BIT(21)
 
 /* SDM vol. 3B 18.2.3 and 18.2.4 */
-#define DR6_INIT 0xffff0ff0ULL
-#define DR6_BS	 BIT(14)
-#define DR7_INIT 0x400ULL
-#define DR7_GD	 BIT(13)
+#define DR6_INIT	0xffff0ff0ULL
+#define DR6_BS		BIT(14)
+#define DR6_BREAKPOINTS 0xfULL /* B0 to B3 */
+#define DR7_INIT	0x400ULL
+#define DR7_ENABLED	0xffULL /* L0 to G3 */
+#define DR7_GD		BIT(13)
 
 /* XCR0 and IA32_XSS components: SDM vol. 1 13.1 */
 #define XCR0_X87       BIT(0)

@@ -1,4 +1,4 @@
-/* links: core/run.c core/devtimer.c core/event.c core/cr.c core/share.c core/vcpu.c tests/unit/support/core_mmio.c core/task.c core/bus.c core/gmem.c core/pvclock.c core/lapic.c core/lapic_irq.c core/lapic_timer.c core/clock.c tests/unit/support/core_exit.c tests/unit/support/core_sched.c tests/unit/support/core_lifecycle.c tests/unit/support/core_msr.c tests/unit/support/core_cpuid.c emul/alu.c emul/decode.c emul/exec.c emul/string.c emul/tables.c emul/walk.c arch/x86/paging.c lib/log.c lib/fmt.c lib/strbuf.c tests/unit/support/fake_core.c tests/unit/support/fake_machine.c tests/unit/support/fake_hv.c */
+/* links: core/run.c core/devtimer.c core/event.c core/cr.c core/share.c core/vcpu.c tests/unit/support/core_mmio.c core/task.c core/debug.c core/bus.c core/gmem.c core/pvclock.c core/lapic.c core/lapic_irq.c core/lapic_timer.c core/clock.c tests/unit/support/core_exit.c tests/unit/support/core_sched.c tests/unit/support/core_lifecycle.c tests/unit/support/core_msr.c tests/unit/support/core_cpuid.c emul/alu.c emul/decode.c emul/exec.c emul/string.c emul/tables.c emul/walk.c arch/x86/paging.c lib/log.c lib/fmt.c lib/strbuf.c tests/unit/support/fake_core.c tests/unit/support/fake_machine.c tests/unit/support/fake_hv.c */
 /* Exits that execute something in the guest's place: device memory through the guest's page tables,
  * ports, hypercalls, control registers, and guest memory's bounds. */
 #include "tests/unit/support/fake_hv.h"
@@ -568,6 +568,106 @@ static void test_debug_registers(void **state)
 	assert_int_equal(fake_guest(v)->dr[3], 0xffff880000000000);
 }
 
+/* ---- breakpoints on what the processor does not see ---- */
+
+/* Breakpoint 2, enabled globally: R/W and LEN as in DR7. */
+static void set_breakpoint(uint64_t address, unsigned int rw, unsigned int len)
+{
+	fake_guest(v)->dr[2] = address;
+	fake_guest(v)->dr7 = 0x400 | BIT(5) | (uint64_t)rw << 24 | (uint64_t)len << 26;
+	fake_guest(v)->dr6 = DR6_INIT;
+	fake_of(v)->pending_db = false;
+	v->st_valid = 0;
+}
+
+static void assert_trap(uint64_t dr6)
+{
+	assert_int_equal(fake_guest(v)->dr6, DR6_INIT | dr6);
+	assert_int_equal(fake_of(v)->pending_db, dr6 != 0);
+	assert_false(v->pending.valid);
+}
+
+static void test_breakpoints_on_device_memory(void **state)
+{
+	(void)state;
+	map(0, DEVICE | PTE_PW);
+	v->gpr[RBX] = LINEAR + 0x10;
+	set_breakpoint(LINEAR + 0x13, 1, 0); /* the last byte; writes */
+	NPF("\x8b\x03");
+	assert_trap(0);
+	NPF("\x89\x03");
+	assert_trap(BIT(2));
+	assert_int_equal(fake_guest(v)->rip, CODE + 2);
+	set_breakpoint(LINEAR + 0x13, 3, 0); /* reads as well */
+	NPF("\x8b\x03");
+	assert_trap(BIT(2));
+	set_breakpoint(LINEAR + 0x14, 3, 0);
+	NPF("\x8b\x03");
+	assert_trap(0);
+	set_breakpoint(LINEAR + 0x16, 3, 2); /* 8 bytes, from 10h on */
+	NPF("\x8b\x03");
+	assert_trap(BIT(2));
+	/* Not enabled. */
+	fake_guest(v)->dr7 &= ~DR7_ENABLED;
+	fake_guest(v)->dr6 = DR6_INIT;
+	NPF("\x8b\x03");
+	assert_int_equal(fake_guest(v)->dr6, DR6_INIT);
+	/* What faults has met nothing yet. */
+	set_breakpoint(LINEAR + 0xffe, 3, 0);
+	v->gpr[RBX] = LINEAR + 0xffe;
+	NPF("\x8b\x03");
+	assert_int_equal(fake_guest(v)->dr6, DR6_INIT);
+	assert_page_fault(LINEAR + 0x1000, 0);
+}
+
+static void test_breakpoints_on_ports(void **state)
+{
+	const struct hv_exit out = {.reason = EXIT_PIO, .insn_len = 1, .pio = {0x501, .size = 1}};
+	struct hv_exit x = out;
+
+	(void)state;
+	set_breakpoint(0x501, 2, 0);
+	execute("\xee", 1, &x);
+	assert_trap(0); /* CR4.DE is clear */
+	fake_guest(v)->cr4 |= CR4_DE;
+	x = out;
+	execute("\xee", 1, &x);
+	assert_trap(BIT(2));
+	assert_int_equal(fake_guest(v)->rip, CODE + 1);
+}
+
+/* Between two iterations, as after any instruction. */
+static void test_string_traps(void **state)
+{
+	const struct hv_exit insb = {.reason = EXIT_PIO,
+				     .pio = {.port = 0x500, .size = 1, .in = true, .string = true}};
+	struct hv_exit x = insb;
+
+	(void)state;
+	fake_guest(v)->cr4 |= CR4_DE;
+	v->gpr[RDX] = 0x500;
+	v->gpr[RCX] = 3;
+	v->gpr[RDI] = 0x20000;
+	set_breakpoint(0x500, 2, 0);
+	execute("\xf3\x6c", 2, &x);
+	assert_trap(BIT(2));
+	assert_int_equal(fake_guest(v)->rip, CODE);
+	assert_int_equal(v->gpr[RCX], 2);
+	set_breakpoint(0, 0, 0);
+	fake_guest(v)->dr7 = 0x400;
+	fake_guest(v)->rflags |= RFLAGS_TF;
+	x = insb;
+	execute("\xf3\x6c", 2, &x);
+	assert_trap(DR6_BS);
+	assert_int_equal(fake_guest(v)->rip, CODE);
+	assert_int_equal(v->gpr[RCX], 1);
+	fake_of(v)->pending_db = false;
+	x = insb;
+	execute("\xf3\x6c", 2, &x);
+	assert_true(fake_of(v)->pending_db); /* the last one's comes with the instruction's end */
+	assert_int_equal(fake_guest(v)->rip, CODE + 2);
+}
+
 /* ---- guest memory's bounds ---- */
 
 static void test_memory_bounds(void **state)
@@ -624,6 +724,32 @@ int main(void)
 		T(hidden_instructions), T(what_crashes),       T(moves_of_cr0),
 		T(moves_have_32_bits),	T(decoded_moves),      T(cr8),
 		T(debug_registers),	T(memory_bounds),      T(memory_across_extents),
+		T(read_and_write),
+		T(accessed_and_dirty),
+		T(faults_of_the_operand),
+		T(across_a_page),
+		T(across_a_page_that_is_not_there),
+		T(tables_outside_ram),
+		T(nobody_home),
+		T(local_apic),
+		T(fetch_from_nowhere),
+		T(port_sizes),
+		T(string_ports),
+		T(string_ports_fault),
+		T(hypercall),
+		T(privileged_instructions),
+		T(hidden_instructions),
+		T(what_crashes),
+		T(moves_of_cr0),
+		T(moves_have_32_bits),
+		T(decoded_moves),
+		T(cr8),
+		T(debug_registers),
+		T(breakpoints_on_device_memory),
+		T(breakpoints_on_ports),
+		T(string_traps),
+		T(memory_bounds),
+		T(memory_across_extents),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

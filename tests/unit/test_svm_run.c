@@ -125,6 +125,13 @@ static void test_pio(void **state)
 	assert_int_equal(core.size, 4);
 	assert_int_equal(vmcb()->rip, 0x1004);
 	assert_int_equal(core.lengths, 0);
+	/* What may meet a breakpoint is core's. */
+	vmcb()->dr7 = 0x402;
+	x = run_one(do_out);
+	assert_int_equal(x.reason, EXIT_PIO);
+	assert_false(x.pio.string);
+	assert_int_equal(x.insn_len, 3);
+	vmcb()->dr7 = 0x400;
 	x = run_one(do_outs);
 	assert_int_equal(x.reason, EXIT_PIO);
 	assert_true(x.pio.string && x.pio.rep && x.pio.decode && !x.pio.in);

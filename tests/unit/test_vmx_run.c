@@ -455,6 +455,13 @@ static void test_skip(void **state)
 	vmwrite(VMCS_GUEST_RFLAGS, RFLAGS_FIXED | RFLAGS_TF);
 	vmx_skip_insn(v, 1);
 	assert_int_equal(vmread(VMCS_GUEST_PENDING_DEBUG), DR6_BS);
+	/* A breakpoint joins it. */
+	vmx_debug_trap(v, BIT(1));
+	assert_int_equal(vmread(VMCS_GUEST_PENDING_DEBUG), DR6_BS | BIT(12) | BIT(1));
+	/* RF was for the instruction that is done. */
+	vmwrite(VMCS_GUEST_RFLAGS, RFLAGS_FIXED | RFLAGS_RF);
+	vmx_skip_insn(v, 1);
+	assert_int_equal(vmread(VMCS_GUEST_RFLAGS), RFLAGS_FIXED);
 }
 
 static void test_skip_wraps(void **state)

@@ -173,6 +173,21 @@ static void skip_insn(struct vcpu *v, unsigned int len)
 	fake_note("+%u", len);
 }
 
+static uint64_t dr7(struct vcpu *v)
+{
+	return loaded(v, "dr7 of a vCPU that is not loaded")->hw.dr7;
+}
+
+static void debug_trap(struct vcpu *v, uint64_t dr6)
+{
+	struct fake_vcpu *h = loaded(v, "debug_trap of a vCPU that is not loaded");
+
+	h->hw.dr6 |= dr6;
+	h->pending_db = true;
+	v->st_valid &= ~(uint32_t)ST_DRS;
+	fake_note("trap%llx", (unsigned long long)dr6);
+}
+
 static size_t insn_bytes(const struct vcpu *v, uint8_t buf[15])
 {
 	(void)v;
@@ -648,6 +663,8 @@ const struct hv_ops fake_hv_ops = {
 	.get_state = get_state,
 	.set_state = set_state,
 	.cpl = cpl,
+	.dr7 = dr7,
+	.debug_trap = debug_trap,
 	.skip_insn = skip_insn,
 	.insn_bytes = insn_bytes,
 	.msr_trap = msr_trap,
