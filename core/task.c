@@ -227,12 +227,11 @@ static unsigned int ldt_at(const struct tss_format *f)
 }
 
 /* A selector's field has its upper half left as it is. */
-static int save_old(struct task *t, uint64_t rip)
+static int save_old(struct task *t, uint64_t rip, uint64_t flags)
 {
 	const struct tss_format *f = t->old.format;
 	const struct vcpu_state *st = &t->v->st;
 	unsigned int size = ldt_at(f) - f->first, w = f->width;
-	uint64_t flags = st->rflags & ~(t->cause == TASK_IRET ? RFLAGS_NT : 0);
 	uint8_t *image = t->image;
 
 	if (read_linear(t, t->old.seg.base + f->first, image + f->first, size))
@@ -453,15 +452,14 @@ static int push_error(struct task *t, uint32_t error)
 	return 0;
 }
 
-/* The T bit of the TSS, and the single step of the task that was left (SDM vol. 3B 18.3.1.5). */
-static void debug_traps(struct task *t, bool stepping)
+/* The T bit of the TSS (SDM vol. 3B 18.3.1.5). A single step of the old task's ends with it. */
+static void debug_trap(struct task *t)
 {
-	bool trap = t->new.format->size == TSS_MAX &&get(t->image, TSS_TRAP, 2) & 1;
 	struct vcpu *v = t->v;
 
-	if (!trap && !stepping)
+	if (t->new.format->size != TSS_MAX || !(get(t->image, TSS_TRAP, 2) & 1))
 		return;
-	v->st.dr6 |= (trap ? DR6_BT : 0) | (stepping ? DR6_BS : 0);
+	v->st.dr6 |= DR6_BT;
 	hv->set_state(v, ST_DRS);
 	vcpu_exception(v, EXC_DB, false, 0);
 }
@@ -478,9 +476,23 @@ static uint64_t old_rip(const struct task *t, const struct hv_exit *x)
 	return t->v->st.seg[SEG_CS].attr & SEG_ATTR_DB ? (uint32_t)rip : (uint16_t)rip;
 }
 
+/* RF as in an image that a fault pushes (SDM vol. 3B 18.3.1.1); not every processor has set it. */
+static uint64_t old_flags(const struct task *t, const struct hv_event *event)
+{
+	const uint32_t no_fault = BIT(EXC_DB) | BIT(EXC_DF) | BIT(EXC_MC);
+	uint64_t flags = t->v->st.rflags;
+
+	if (t->cause == TASK_IRET)
+		flags &= ~RFLAGS_NT;
+	if (event->valid && event->type == EVENT_EXCEPTION && !(no_fault >> event->vector & 1))
+		flags |= RFLAGS_RF;
+	return flags;
+}
+
 static int leave_old(struct task *t, const struct hv_exit *x)
 {
-	if (find_new_tss(t) || check_memory(t) || save_old(t, old_rip(t, x)) || exchange_busy(t))
+	if (find_new_tss(t) || check_memory(t) ||
+	    save_old(t, old_rip(t, x), old_flags(t, &x->vectoring)) || exchange_busy(t))
 		return -EFAULT;
 	/* Read again: the old task's may be the same. */
 	return read_linear(t, t->new.seg.base, t->image, t->new.format->size);
@@ -506,7 +518,6 @@ static int enter_new(struct task *t, const struct hv_event *event)
 void task_switch(struct vcpu *v, const struct hv_exit *x)
 {
 	struct task t = {.v = v, .cause = (enum task_cause)x->task.cause};
-	bool stepping;
 
 	hv->get_state(v, ST_RIP | ST_CRS | ST_SEGS | ST_DRS | ST_INTR);
 	t.ext = x->vectoring.valid && x->vectoring.type < EVENT_SOFT_INTR;
@@ -514,10 +525,9 @@ void task_switch(struct vcpu *v, const struct hv_exit *x)
 	t.old.seg = v->st.seg[SEG_TR];
 	t.old.selector = t.old.seg.selector;
 	t.old.format = format_of(&t.old.seg);
-	stepping = v->st.rflags & RFLAGS_TF && !x->vectoring.valid;
 	if (leave_old(&t, x) || enter_new(&t, &x->vectoring))
 		return;
 	/* The event has been delivered. */
 	v->pending.valid = false;
-	debug_traps(&t, stepping);
+	debug_trap(&t);
 }

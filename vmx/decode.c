@@ -88,7 +88,9 @@ static void decode_exception(struct vcpu *v, struct hv_exit *x, uint64_t qual)
 	if (info & INTR_INFO_NMI_UNBLOCK && !x->vectoring.valid && x->event.vector != EXC_DF)
 		reblock_nmi();
 	if (x->event.vector == EXC_DB) {
-		merge_dr6(v, qual);
+		/* INT1 leaves DR6 alone, whatever steps. */
+		if (x->event.type != EVENT_PRIV_SOFT_EXC)
+			merge_dr6(v, qual);
 		end_shadow();
 	}
 	if (x->event.vector == EXC_UD && !x->vectoring.valid && is_vmmcall(v)) {
