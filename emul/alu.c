@@ -167,6 +167,99 @@ uint64_t alu_bit(enum insn_op op, uint64_t dst, uint64_t bit, unsigned int size,
 	}
 }
 
+/* A count beyond 16 bits is undefined: the bits of DST come round again. */
+uint64_t alu_double_shift(enum insn_op op, uint64_t dst, uint64_t src, unsigned int count,
+			  unsigned int size, uint64_t *rflags)
+{
+	unsigned int width = 8 * size;
+	bool carry = false, before;
+
+	count &= size == 8 ? 63 : 31;
+	dst = alu_zero_extend(dst, size);
+	src = alu_zero_extend(src, size);
+	if (count == 0)
+		return dst;
+	before = sign(dst, size);
+	for (unsigned int i = 0; i < count; i++) {
+		uint64_t in =
+			op == OP_SHLD ? src >> (width - 1 - i % width) & 1 : src >> i % width & 1;
+
+		carry = op == OP_SHLD ? sign(dst, size) : dst & 1;
+		dst = op == OP_SHLD ? alu_zero_extend(dst << 1 | in, size)
+				    : dst >> 1 | in << (width - 1);
+	}
+	set_result_flags(rflags, dst, size);
+	set_flag(rflags, RFLAGS_CF, carry);
+	set_flag(rflags, RFLAGS_OF, sign(dst, size) != before);
+	return dst;
+}
+
+void alu_multiply(bool is_signed, uint64_t a, uint64_t b, unsigned int size, uint64_t *low,
+		  uint64_t *high, uint64_t *rflags)
+{
+	unsigned __int128 product;
+	bool fits;
+
+	if (is_signed)
+		product = (unsigned __int128)((__int128)(int64_t)alu_sign_extend(a, size) *
+					      (int64_t)alu_sign_extend(b, size));
+	else
+		product = (unsigned __int128)alu_zero_extend(a, size) * alu_zero_extend(b, size);
+	*low = alu_zero_extend((uint64_t)product, size);
+	*high = alu_zero_extend((uint64_t)(product >> 8 * size), size);
+	fits = *high == (is_signed && sign(*low, size) ? alu_zero_extend(~0ull, size) : 0);
+	set_flag(rflags, RFLAGS_CF, !fits);
+	set_flag(rflags, RFLAGS_OF, !fits);
+}
+
+/* One bit of the quotient at a time: HIGH is less than DIVISOR, so that the quotient fits. */
+static void divide(uint64_t *low, uint64_t *high, uint64_t divisor)
+{
+	for (unsigned int i = 0; i < 64; i++) {
+		bool carry = *high >> 63;
+
+		*high = *high << 1 | *low >> 63;
+		*low <<= 1;
+		if (carry || *high >= divisor) {
+			*high -= divisor;
+			*low |= 1;
+		}
+	}
+}
+
+static void negate(uint64_t *low, uint64_t *high)
+{
+	*low = -*low;
+	*high = ~*high + !*low;
+}
+
+/* Signs apart, all is done with 128 bits by 64. */
+bool alu_divide(bool is_signed, uint64_t divisor, unsigned int size, uint64_t *low, uint64_t *high)
+{
+	unsigned int width = 8 * size;
+	uint64_t l = alu_zero_extend(*low, size), h = alu_zero_extend(*high, size), limit;
+	bool negative = is_signed && sign(h, size);
+	bool minus = is_signed && sign(divisor, size);
+
+	divisor = minus ? -alu_sign_extend(divisor, size) : alu_zero_extend(divisor, size);
+	if (size < 8) {
+		l |= h << width;
+		l = negative ? alu_sign_extend(l, 2 * size) : l;
+		h = negative ? ~0ull : 0;
+	}
+	if (negative)
+		negate(&l, &h);
+	if (h >= divisor)
+		return false;
+	divide(&l, &h, divisor);
+	limit = alu_zero_extend(~0ull, size) >> is_signed;
+	if (l > limit + (is_signed && negative != minus))
+		return false;
+	*low = alu_zero_extend(negative != minus ? -l : l, size);
+	*high = alu_zero_extend(negative ? -h : h, size);
+	return true;
+}
+
 bool alu_condition(unsigned int code, uint64_t rflags)
 {
 	bool less = !(rflags & RFLAGS_SF) != !(rflags & RFLAGS_OF);

@@ -43,6 +43,18 @@ uint64_t alu_shift(enum insn_op op, uint64_t dst, unsigned int count, unsigned i
 /* BT to BTC; BIT is taken modulo the operand's width. */
 uint64_t alu_bit(enum insn_op op, uint64_t dst, uint64_t bit, unsigned int size, uint64_t *rflags);
 
+/* SHLD, SHRD: SRC's bits come in at the open end. COUNT is masked here. */
+uint64_t alu_double_shift(enum insn_op op, uint64_t dst, uint64_t src, unsigned int count,
+			  unsigned int size, uint64_t *rflags);
+/* *HIGH:*LOW, of SIZE bytes each, become A times B. */
+void alu_multiply(bool is_signed, uint64_t a, uint64_t b, unsigned int size, uint64_t *low,
+		  uint64_t *high, uint64_t *rflags);
+/*
+ * *HIGH:*LOW by DIVISOR, all of SIZE bytes: the quotient goes to *LOW, the remainder to *HIGH.
+ * False, and nothing changed: #DE.
+ */
+bool alu_divide(bool is_signed, uint64_t divisor, unsigned int size, uint64_t *low, uint64_t *high);
+
 /* The condition in the low four bits of Jcc, SETcc and CMOVcc (SDM vol. 1 appendix B). */
 bool alu_condition(unsigned int code, uint64_t rflags);
 

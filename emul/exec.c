@@ -5,7 +5,7 @@
 #include "lib/string.h"
 #include "lib/util.h"
 
-enum { VECTOR_UD = 6, VECTOR_SS = 12, VECTOR_GP = 13 };
+enum { VECTOR_DE = 0, VECTOR_UD = 6, VECTOR_SS = 12, VECTOR_GP = 13 };
 
 #define CR0_PE	      BIT(0)
 #define ATTR_WRITABLE BIT(1) /* of data; of code: readable */
@@ -243,7 +243,46 @@ static void do_cmpxchg(struct exec *x)
 	x->result = x->rflags & RFLAGS_ZF ? x->src : x->dst;
 }
 
+static void do_double_shift(struct exec *x)
+{
+	uint64_t count = x->insn.opcode & 1 ? x->cpu->gpr[EMUL_RCX] : (uint64_t)x->insn.imm;
+
+	x->result = alu_double_shift(x->insn.op, x->dst, x->src, (uint8_t)count, x->insn.op_size,
+				     &x->rflags);
+}
+
+static void do_imul(struct exec *x)
+{
+	uint64_t other = x->insn.op == OP_IMUL_IMM ? (uint64_t)x->insn.imm : x->dst, high;
+
+	alu_multiply(true, x->src, other, x->insn.op_size, &x->result, &high, &x->rflags);
+}
+
 /* ---- instructions of another shape ---- */
+
+/* MUL, IMUL, DIV, IDIV of RDX:RAX; of AX alone, which is AH:AL, when the operand is a byte. */
+static enum emul_result run_accumulator(struct exec *x)
+{
+	unsigned int size = x->insn.op_size;
+	bool is_signed = x->insn.op == OP_IMUL || x->insn.op == OP_IDIV;
+	uint64_t low = exec_reg(x, EMUL_RAX, size);
+	uint64_t high = size == 1 ? x->cpu->gpr[EMUL_RAX] >> 8 & 0xff : exec_reg(x, EMUL_RDX, size);
+	enum emul_result r = load(x, OPND_RM, size, EMUL_READ, &x->src);
+
+	if (r)
+		return r;
+	if (x->insn.op <= OP_IMUL)
+		alu_multiply(is_signed, low, x->src, size, &low, &high, &x->rflags);
+	else if (!alu_divide(is_signed, x->src, size, &low, &high))
+		return raise(x, VECTOR_DE, false);
+	if (size == 1) {
+		exec_set_reg(x, EMUL_RAX, low | high << 8, 2);
+		return EMUL_DONE;
+	}
+	exec_set_reg(x, EMUL_RAX, low, size);
+	exec_set_reg(x, EMUL_RDX, high, size);
+	return EMUL_DONE;
+}
 
 static unsigned int stack_size(const struct exec *x)
 {
@@ -363,6 +402,11 @@ static const struct {
 	[OP_XADD] = {do_xadd, NULL, UPDATES},
 	[OP_CMPXCHG] = {do_cmpxchg, NULL, UPDATES},
 	[OP_CMPXCHG8B] = {NULL, run_cmpxchg8b, UPDATES},
+	[OP_SHLD] = {do_double_shift, NULL, UPDATES},
+	[OP_SHRD] = {do_double_shift, NULL, UPDATES},
+	[OP_MUL... OP_IDIV] = {NULL, run_accumulator, READS},
+	[OP_IMUL_REG] = {do_imul, NULL, UPDATES},
+	[OP_IMUL_IMM] = {do_imul, NULL, WRITES},
 	[OP_PUSH] = {NULL, run_push, READS},
 	[OP_POP] = {NULL, run_pop, 0},
 	[OP_MOVS... OP_OUTS] = {NULL, exec_string, 0},

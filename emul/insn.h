@@ -77,6 +77,14 @@ enum insn_op {
 	OP_XADD,
 	OP_CMPXCHG,
 	OP_CMPXCHG8B,
+	OP_SHLD,
+	OP_SHRD,
+	OP_MUL, /* this one and the next three: of the accumulator */
+	OP_IMUL,
+	OP_DIV,
+	OP_IDIV,
+	OP_IMUL_REG, /* register by operand, */
+	OP_IMUL_IMM, /* operand by immediate, into a register */
 	OP_PUSH,
 	OP_POP,
 	OP_MOVS,

@@ -110,7 +110,11 @@ static const struct insn_row groups[GROUP_COUNT][8] = {
 	[GROUP_3] = {{OP_TEST, RM, IMM, 0},
 		     {OP_TEST, RM, IMM, 0},
 		     {OP_NOT, RM, 0, LOCK},
-		     {OP_NEG, RM, 0, LOCK}},
+		     {OP_NEG, RM, 0, LOCK},
+		     {OP_MUL, 0, RM, 0},
+		     {OP_IMUL, 0, RM, 0},
+		     {OP_DIV, 0, RM, 0},
+		     {OP_IDIV, 0, RM, 0}},
 	[GROUP_4] = {{OP_INC, RM, 0, LOCK}, {OP_DEC, RM, 0, LOCK}},
 	[GROUP_5] =
 		{{OP_INC, RM, 0, LOCK}, {OP_DEC, RM, 0, LOCK}, [6] = {OP_PUSH, 0, RM, ROW_STACK}},
@@ -143,6 +147,8 @@ static const struct insn_row rows_one_byte[256] = {
 	ALU(0x30, OP_XOR, LOCK),
 	ALU(0x38, OP_CMP, 0),
 	[0x63] = {OP_MOVSX, REG, RM, ROW_SRC_32}, /* MOVSXD; ARPL outside 64-bit mode */
+	[0x69] = {OP_IMUL_IMM, REG, RM, 0},
+	[0x6b] = {OP_IMUL_IMM, REG, RM, 0},
 	[0x6c] = {OP_INS, 0, 0, ROW_BYTE},
 	[0x6d] = {OP_INS, 0, 0, 0},
 	[0x6e] = {OP_OUTS, 0, 0, ROW_BYTE},
@@ -193,7 +199,12 @@ static const struct insn_row rows_0f[256] = {
 	[0x40 ... 0x4f] = {OP_CMOV, REG, RM, 0},
 	[0x90 ... 0x9f] = {OP_SETCC, RM, 0, ROW_BYTE},
 	[0xa3] = {OP_BT, RM, REG, 0},
+	[0xa4] = {OP_SHLD, RM, REG, 0}, /* by an immediate; */
+	[0xa5] = {OP_SHLD, RM, REG, 0}, /* by CL */
 	[0xab] = {OP_BTS, RM, REG, LOCK},
+	[0xac] = {OP_SHRD, RM, REG, 0},
+	[0xad] = {OP_SHRD, RM, REG, 0},
+	[0xaf] = {OP_IMUL_REG, REG, RM, 0},
 	[0xb0] = {OP_CMPXCHG, RM, REG, ROW_BYTE | LOCK},
 	[0xb1] = {OP_CMPXCHG, RM, REG, LOCK},
 	[0xb3] = {OP_BTR, RM, REG, LOCK},

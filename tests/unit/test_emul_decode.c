@@ -135,21 +135,24 @@ static int set_up(void **state)
 
 /* How Zydis calls what emul/exec.c executes; the whole name, or with '*' how it begins. */
 static const char *const names[OP_COUNT] = {
-	[OP_ADD] = "add",      [OP_OR] = "or",		 [OP_ADC] = "adc",
-	[OP_SBB] = "sbb",      [OP_AND] = "and",	 [OP_SUB] = "sub",
-	[OP_XOR] = "xor",      [OP_CMP] = "cmp",	 [OP_TEST] = "test",
-	[OP_NOT] = "not",      [OP_NEG] = "neg",	 [OP_INC] = "inc",
-	[OP_DEC] = "dec",      [OP_ROL] = "rol",	 [OP_ROR] = "ror",
-	[OP_RCL] = "rcl",      [OP_RCR] = "rcr",	 [OP_SHL] = "shl",
-	[OP_SHR] = "shr",      [OP_SAL] = "shl",	 [OP_SAR] = "sar",
-	[OP_BT] = "bt",	       [OP_BTS] = "bts",	 [OP_BTR] = "btr",
-	[OP_BTC] = "btc",      [OP_MOV] = "mov",	 [OP_MOVZX] = "movzx",
-	[OP_MOVSX] = "movsx*", [OP_MOVBE] = "movbe",	 [OP_MOVNTI] = "movnti",
-	[OP_CMOV] = "cmov*",   [OP_SETCC] = "set*",	 [OP_XCHG] = "xchg",
-	[OP_XADD] = "xadd",    [OP_CMPXCHG] = "cmpxchg", [OP_PUSH] = "push",
-	[OP_POP] = "pop",      [OP_MOVS] = "movs*",	 [OP_CMPS] = "cmps*",
-	[OP_STOS] = "stos*",   [OP_LODS] = "lods*",	 [OP_SCAS] = "scas*",
-	[OP_INS] = "ins*",     [OP_OUTS] = "outs*",	 [OP_CMPXCHG8B] = "cmpxchg*",
+	[OP_ADD] = "add",	[OP_OR] = "or",		  [OP_ADC] = "adc",
+	[OP_SBB] = "sbb",	[OP_AND] = "and",	  [OP_SUB] = "sub",
+	[OP_XOR] = "xor",	[OP_CMP] = "cmp",	  [OP_TEST] = "test",
+	[OP_NOT] = "not",	[OP_NEG] = "neg",	  [OP_INC] = "inc",
+	[OP_DEC] = "dec",	[OP_ROL] = "rol",	  [OP_ROR] = "ror",
+	[OP_RCL] = "rcl",	[OP_RCR] = "rcr",	  [OP_SHL] = "shl",
+	[OP_SHR] = "shr",	[OP_SAL] = "shl",	  [OP_SAR] = "sar",
+	[OP_BT] = "bt",		[OP_BTS] = "bts",	  [OP_BTR] = "btr",
+	[OP_BTC] = "btc",	[OP_MOV] = "mov",	  [OP_MOVZX] = "movzx",
+	[OP_MOVSX] = "movsx*",	[OP_MOVBE] = "movbe",	  [OP_MOVNTI] = "movnti",
+	[OP_CMOV] = "cmov*",	[OP_SETCC] = "set*",	  [OP_XCHG] = "xchg",
+	[OP_XADD] = "xadd",	[OP_CMPXCHG] = "cmpxchg", [OP_PUSH] = "push",
+	[OP_POP] = "pop",	[OP_MOVS] = "movs*",	  [OP_CMPS] = "cmps*",
+	[OP_STOS] = "stos*",	[OP_LODS] = "lods*",	  [OP_SCAS] = "scas*",
+	[OP_INS] = "ins*",	[OP_OUTS] = "outs*",	  [OP_CMPXCHG8B] = "cmpxchg*",
+	[OP_SHLD] = "shld",	[OP_SHRD] = "shrd",	  [OP_MUL] = "mul",
+	[OP_IMUL] = "imul",	[OP_DIV] = "div",	  [OP_IDIV] = "idiv",
+	[OP_IMUL_REG] = "imul", [OP_IMUL_IMM] = "imul",
 };
 
 static bool called(const char *pattern, const char *name)
@@ -241,7 +244,8 @@ static void compare_operand(const struct sample *s, const ZydisDecodedOperand *o
 {
 	const struct insn *i = &s->insn;
 	unsigned int number = kind == OPND_RM ? i->rm : i->reg;
-	bool count = i->op >= OP_ROL && i->op <= OP_BTC; /* the others are as wide as the operand */
+	/* A count is a byte; other immediates are as wide as the operand. */
+	bool count = (i->op >= OP_ROL && i->op <= OP_BTC) || i->op == OP_SHLD || i->op == OP_SHRD;
 	uint64_t mask = ~0ULL >> (count ? 56 : 64 - 8 * MIN(i->op_size, 8));
 
 	if (o->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
@@ -305,6 +309,9 @@ static void compare_meaning(const struct sample *s)
 		compare_operand(s, &s->operands[0], i->dst);
 	if (i->src != OPND_NONE)
 		compare_operand(s, &s->operands[i->dst != OPND_NONE], i->src);
+	if ((i->op == OP_SHLD || i->op == OP_SHRD || i->op == OP_IMUL_IMM) &&
+	    s->operands[2].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
+		compare_operand(s, &s->operands[2], OPND_IMM);
 }
 
 /*

@@ -227,6 +227,12 @@ static const struct {
 	{{0xff, 0x37}, "p8 1ff8 r8 fee00300 w8 1ff8=ecaaecaa"},
 	{{0x66, 0xff, 0x37}, "p2 1ffe r2 fee00300 w2 1ffe=ecaa"},
 	{{0x8f, 0x07}, "p8 fee00300 r8 2000 w8 fee00300=0"},
+	{{0xf7, 0x27}, "r4 fee00300"},
+	{{0x66, 0xf7, 0x2f}, "r2 fee00300"},
+	{{0x48, 0xf7, 0x27}, "r8 fee00300"},
+	{{0x69, 0x0f, 1, 0, 0, 0}, "r4 fee00300"},
+	{{0x0f, 0xaf, 0x0f}, "r4 fee00300"},
+	{{0x0f, 0xa4, 0x0f, 4}, "m4 fee00300 w4 fee00300=caaecaa1"},
 };
 
 static void start_access(void)
@@ -435,6 +441,49 @@ static void test_cmpxchg16b_alignment(void **state)
 	*gpr(EMUL_RBX) = 0x1008;
 	assert_raised(RUN(0x48, 0x0f, 0xc7, 0x0b), 13, 0);
 	assert_done(RUN(0x0f, 0xc7, 0x0b));
+}
+
+/* Quotients that just fit, and those that do not: with SIZE bytes, *HIGH:*LOW by DIVISOR. */
+static void test_division(void **state)
+{
+	static const struct {
+		bool is_signed, fits;
+		uint8_t size;
+		uint64_t high, low, divisor, quotient, remainder;
+	} cases[] = {
+		{false, false, 4, 0, 1, 0, 0, 0},
+		{false, true, 4, 6, 0xffffffff, 7, 0xffffffff, 6},
+		{false, false, 4, 7, 0, 7, 0, 0},
+		{false, true, 8, 6, ~0ull, 7, ~0ull, 6},
+		{false, false, 8, 7, 0, 7, 0, 0},
+		{false, true, 1, 0xfe, 0xff, 0xff, 0xff, 0xfe},
+		{true, false, 1, 0, 0x80, 1, 0, 0},
+		{true, true, 1, 0xff, 0x80, 1, 0x80, 0},
+		{true, false, 1, 0xff, 0x80, 0xff, 0, 0},
+		{true, true, 2, 0xffff, 0xfff9, 2, 0xfffd, 0xffff}, /* -7 by 2 */
+		{true, true, 2, 0, 7, 0xfffe, 0xfffd, 1},
+		{true, true, 8, ~0ull, BIT(63), 1, BIT(63), 0},
+		{true, false, 8, ~0ull, BIT(63), ~0ull, 0, 0},
+		{true, true, 8, BIT(62), 0, BIT(63), BIT(63), 0},
+		{true, false, 8, BIT(63), 0, 1, 0, 0},
+		{true, false, 4, 0, 1, 0, 0, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		uint64_t low = cases[i].low, high = cases[i].high;
+		bool fits = alu_divide(cases[i].is_signed, cases[i].divisor, cases[i].size, &low,
+				       &high);
+
+		if (fits != cases[i].fits ||
+		    (fits && (low != cases[i].quotient || high != cases[i].remainder)))
+			fail_msg("case %zu: %d %llx %llx", i, fits, (unsigned long long)low,
+				 (unsigned long long)high);
+	}
+	start(EMUL_MODE_64);
+	*gpr(EMUL_RBX) = 0x1000;
+	put(0x1000, 0);
+	assert_raised(RUN(0xf7, 0x33), 0, -1);
 }
 
 /* ---- stack ---- */
@@ -730,6 +779,7 @@ int main(void)
 		cmocka_unit_test(test_linear_wraps_at_4_gib),
 		cmocka_unit_test(test_canonical),
 		cmocka_unit_test(test_cmpxchg16b_alignment),
+		cmocka_unit_test(test_division),
 		cmocka_unit_test(test_stack_width),
 		cmocka_unit_test(test_rep_in_parts),
 		cmocka_unit_test(test_rep_single_step),
