@@ -172,25 +172,22 @@ uint64_t alu_double_shift(enum insn_op op, uint64_t dst, uint64_t src, unsigned 
 			  unsigned int size, uint64_t *rflags)
 {
 	unsigned int width = 8 * size;
-	bool carry = false, before;
+	bool left = op == OP_SHLD, carry = false;
 
 	count &= size == 8 ? 63 : 31;
 	dst = alu_zero_extend(dst, size);
 	src = alu_zero_extend(src, size);
 	if (count == 0)
 		return dst;
-	before = sign(dst, size);
 	for (unsigned int i = 0; i < count; i++) {
-		uint64_t in =
-			op == OP_SHLD ? src >> (width - 1 - i % width) & 1 : src >> i % width & 1;
+		uint64_t in = src >> (left ? width - 1 - i % width : i % width) & 1;
 
-		carry = op == OP_SHLD ? sign(dst, size) : dst & 1;
-		dst = op == OP_SHLD ? alu_zero_extend(dst << 1 | in, size)
-				    : dst >> 1 | in << (width - 1);
+		carry = left ? sign(dst, size) : dst & 1;
+		dst = left ? alu_zero_extend(dst << 1 | in, size) : dst >> 1 | in << (width - 1);
 	}
 	set_result_flags(rflags, dst, size);
 	set_flag(rflags, RFLAGS_CF, carry);
-	set_flag(rflags, RFLAGS_OF, sign(dst, size) != before);
+	set_flag(rflags, RFLAGS_OF, sign(dst, size) ^ (left ? carry : sign(dst << 1, size)));
 	return dst;
 }
 
@@ -208,6 +205,8 @@ void alu_multiply(bool is_signed, uint64_t a, uint64_t b, unsigned int size, uin
 	*low = alu_zero_extend((uint64_t)product, size);
 	*high = alu_zero_extend((uint64_t)(product >> 8 * size), size);
 	fits = *high == (is_signed && sign(*low, size) ? alu_zero_extend(~0ull, size) : 0);
+	/* SF, ZF and PF are not defined, and most processors set them so. */
+	set_result_flags(rflags, *low, size);
 	set_flag(rflags, RFLAGS_CF, !fits);
 	set_flag(rflags, RFLAGS_OF, !fits);
 }
