@@ -3,6 +3,7 @@
 #include "core/mmio.h"
 
 #include "arch/x86/cpu.h"
+#include "arch/x86/fpu.h"
 #include "core/bus.h"
 #include "core/cpuid.h"
 #include "core/debug.h"
@@ -293,7 +294,15 @@ static int op_pio_out(void *ctx, uint16_t port, uint32_t value, unsigned int siz
 	return 0;
 }
 
+/* The guest's vector registers are the core's while its vCPU is on it. */
+static void op_xmm(void *ctx, unsigned int number, uint8_t buf[16], bool write)
+{
+	(void)ctx;
+	fpu_xmm(number, buf, write);
+}
+
 static const struct emul_ops ops = {
+	.xmm = op_xmm,
 	.fetch = op_fetch,
 	.read = op_read,
 	.write = op_write,

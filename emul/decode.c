@@ -348,6 +348,22 @@ static void set_sizes(struct insn *i, unsigned int flags)
 	i->src_size = source_size(i, flags);
 }
 
+/* F2h and F3h select an instruction before 66h does (SDM vol. 2 2.1.2). */
+static void decode_vector_move(struct insn *i)
+{
+	uint8_t prefix = i->rep ? i->rep : i->opsize_prefix ? 0x66 : 0;
+	const struct vector_row *row = vector_row(i->map, i->opcode, prefix);
+
+	if (!row)
+		return;
+	i->op = OP_MOV_XMM;
+	i->dst = row->flags & VECTOR_STORE ? OPND_RM : OPND_XMM;
+	i->src = row->flags & VECTOR_STORE ? OPND_XMM : OPND_RM;
+	i->op_size = row->flags & VECTOR_WIDE && i->rex & REX_W ? 8 : row->size;
+	i->src_size = i->op_size;
+	i->aligned = row->flags & VECTOR_ALIGNED;
+}
+
 /* What the instruction does, for those that exec.c executes. */
 static void decode_meaning(struct cursor *c, struct insn *i)
 {
@@ -365,8 +381,11 @@ static void decode_meaning(struct cursor *c, struct insn *i)
 	if (i->lock && !(i->map == MAP_0F && (i->opcode & 0xfd) == 0x20) &&
 	    !((row.flags & ROW_LOCK) && i->mem && row.op && row.dst == OPND_RM))
 		invalid(c);
-	if (row.op == OP_NONE)
+	if (row.op == OP_NONE) {
+		if (i->mem && !c->vector && (i->map == MAP_0F || i->map == MAP_0F38))
+			decode_vector_move(i);
 		return;
+	}
 	if ((row.flags & ROW_MEM_ONLY) && !i->mem)
 		invalid(c);
 	if (row.src == OPND_SREG && (i->reg & 7) >= EMUL_SEG_COUNT)

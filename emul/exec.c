@@ -364,6 +364,26 @@ static enum emul_result run_cmpxchg8b(struct exec *x)
 	return EMUL_DONE;
 }
 
+/* What is shorter than the register comes with zeros above it. */
+static enum emul_result run_mov_xmm(struct exec *x)
+{
+	const struct insn *i = &x->insn;
+	uint8_t value[16] = {0};
+
+	if (!x->ops->xmm)
+		return EMUL_UNSUPPORTED;
+	if (i->aligned && !IS_ALIGNED(x->linear, 16))
+		return exec_raise_gp(x);
+	if (i->dst == OPND_RM) {
+		x->ops->xmm(x->ctx, i->reg, value, false);
+		return x->ops->write(x->ctx, x->linear, value, i->op_size) ? EMUL_FAULT : EMUL_DONE;
+	}
+	if (x->ops->read(x->ctx, x->linear, value, i->op_size, EMUL_READ))
+		return EMUL_FAULT;
+	x->ops->xmm(x->ctx, i->reg, value, true);
+	return EMUL_DONE;
+}
+
 /* ---- all of them ---- */
 
 enum { READS = 1, WRITES = 2, UPDATES = READS | WRITES };
@@ -407,6 +427,7 @@ static const struct {
 	[OP_MUL... OP_IDIV] = {NULL, run_accumulator, READS},
 	[OP_IMUL_REG] = {do_imul, NULL, UPDATES},
 	[OP_IMUL_IMM] = {do_imul, NULL, WRITES},
+	[OP_MOV_XMM] = {NULL, run_mov_xmm, UPDATES},
 	[OP_PUSH] = {NULL, run_push, READS},
 	[OP_POP] = {NULL, run_pop, 0},
 	[OP_MOVS... OP_OUTS] = {NULL, exec_string, 0},

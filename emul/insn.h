@@ -85,6 +85,7 @@ enum insn_op {
 	OP_IDIV,
 	OP_IMUL_REG, /* register by operand, */
 	OP_IMUL_IMM, /* operand by immediate, into a register */
+	OP_MOV_XMM,  /* SSE's moves between memory and a register */
 	OP_PUSH,
 	OP_POP,
 	OP_MOVS,
@@ -106,13 +107,14 @@ enum insn_operand {
 	OPND_IMM,  /* `imm` */
 	OPND_ONE,  /* the constant 1 of D0 and D1 */
 	OPND_CL,
+	OPND_XMM, /* XMM register `reg` */
 };
 
 struct insn {
 	uint8_t length;	   /* bytes, 1 to 15 */
 	uint8_t op;	   /* enum insn_op */
 	uint8_t dst, src;  /* enum insn_operand */
-	uint8_t op_size;   /* bytes: 1, 2, 4, 8; 16 for CMPXCHG16B */
+	uint8_t op_size;   /* bytes: 1, 2, 4, 8; 16 for CMPXCHG16B and of XMM */
 	uint8_t src_size;  /* bytes; differs from op_size for MOVZX and MOVSX only */
 	uint8_t addr_size; /* bytes: 2, 4, 8 */
 	uint8_t mode;	   /* enum emul_mode */
@@ -124,6 +126,7 @@ struct insn {
 	bool lock;
 	bool opsize_prefix; /* 66h */
 	bool has_modrm;
+	bool aligned;	 /* OP_MOV_XMM: #GP unless the operand is aligned to its size */
 	bool mem;	 /* OPND_RM is memory */
 	uint8_t reg, rm; /* register numbers, REX.R and REX.B included */
 	/* The memory operand's address: also the source of MOVS, CMPS, LODS, OUTS (`seg` alone). */

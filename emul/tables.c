@@ -225,6 +225,47 @@ static const struct insn_row rows_0f38[256] = {
 	[0xf1] = {OP_MOVBE, RM, REG, ROW_MEM_ONLY | ROW_NO_PREFIX},
 };
 
+/* Those of MMX registers are not executed: with an x87 exception pending they would raise it here.
+ */
+static const struct vector_row vector_rows[] = {
+	{1, 0x10, 0x00, 16, 0}, /* MOVUPS */
+	{1, 0x10, 0x66, 16, 0}, /* MOVUPD */
+	{1, 0x10, 0xf3, 4, 0},	/* MOVSS */
+	{1, 0x10, 0xf2, 8, 0},	/* MOVSD */
+	{1, 0x11, 0x00, 16, VECTOR_STORE},
+	{1, 0x11, 0x66, 16, VECTOR_STORE},
+	{1, 0x11, 0xf3, 4, VECTOR_STORE},
+	{1, 0x11, 0xf2, 8, VECTOR_STORE},
+	{1, 0x28, 0x00, 16, VECTOR_ALIGNED}, /* MOVAPS */
+	{1, 0x28, 0x66, 16, VECTOR_ALIGNED}, /* MOVAPD */
+	{1, 0x29, 0x00, 16, VECTOR_ALIGNED | VECTOR_STORE},
+	{1, 0x29, 0x66, 16, VECTOR_ALIGNED | VECTOR_STORE},
+	{1, 0x2b, 0x00, 16, VECTOR_ALIGNED | VECTOR_STORE}, /* MOVNTPS */
+	{1, 0x2b, 0x66, 16, VECTOR_ALIGNED | VECTOR_STORE}, /* MOVNTPD */
+	{1, 0x6e, 0x66, 4, VECTOR_WIDE},		    /* MOVD, MOVQ */
+	{1, 0x6f, 0x66, 16, VECTOR_ALIGNED},		    /* MOVDQA */
+	{1, 0x6f, 0xf3, 16, 0},				    /* MOVDQU */
+	{1, 0x7e, 0x66, 4, VECTOR_WIDE | VECTOR_STORE},
+	{1, 0x7e, 0xf3, 8, 0}, /* MOVQ */
+	{1, 0x7f, 0x66, 16, VECTOR_ALIGNED | VECTOR_STORE},
+	{1, 0x7f, 0xf3, 16, VECTOR_STORE},
+	{1, 0xd6, 0x66, 8, VECTOR_STORE},		    /* MOVQ */
+	{1, 0xe7, 0x66, 16, VECTOR_ALIGNED | VECTOR_STORE}, /* MOVNTDQ */
+	{1, 0xf0, 0xf2, 16, 0},				    /* LDDQU */
+	{2, 0x2a, 0x66, 16, VECTOR_ALIGNED},		    /* MOVNTDQA */
+};
+
+const struct vector_row *vector_row(unsigned int map, uint8_t opcode, uint8_t prefix)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(vector_rows); i++) {
+		const struct vector_row *r = &vector_rows[i];
+
+		if (r->opcode == opcode && r->map == map && r->prefix == prefix)
+			return r;
+	}
+	return NULL;
+}
+
 static const struct insn_row *const maps[] = {rows_one_byte, rows_0f, rows_0f38};
 
 struct insn_row insn_row(unsigned int map, uint8_t opcode, unsigned int reg)

@@ -42,6 +42,21 @@ struct insn_row {
 };
 
 /*
+ * A move between memory and an XMM register, by its mandatory prefix (0, 66h, F2h, F3h; SDM vol. 2
+ * 2.1.2).
+ */
+struct vector_row {
+	uint8_t map, opcode, prefix;
+	uint8_t size; /* bytes in memory; with REX.W those of VECTOR_WIDE have 8 */
+	uint8_t flags;
+};
+
+enum vector_row_flag { VECTOR_STORE = 1, VECTOR_ALIGNED = 2, VECTOR_WIDE = 4 };
+
+/* NULL: there is none. */
+const struct vector_row *vector_row(unsigned int map, uint8_t opcode, uint8_t prefix);
+
+/*
  * The row of an opcode in map 0 to 2, REG being bits 5:3 of ModRM. Its op is OP_NONE for everything
  * that is not executed here.
  */

@@ -105,6 +105,38 @@ void fpu_restore(const void *area, uint64_t mask)
 		__asm__ volatile("fxrstor64 (%0)" ::"r"(area) : "memory");
 }
 
+#define XMM(n)                                                                              \
+	case n:                                                                             \
+		if (write)                                                                  \
+			__asm__ volatile("movdqu (%0), %%xmm" #n ::"r"(buf) : "memory");    \
+		else                                                                        \
+			__asm__ volatile("movdqu %%xmm" #n ", (%0)" ::"r"(buf) : "memory"); \
+		break
+
+/* The number is part of the instruction. */
+void fpu_xmm(unsigned int number, uint8_t buf[16], bool write)
+{
+	clear_ts();
+	switch (number & 15) {
+		XMM(0);
+		XMM(1);
+		XMM(2);
+		XMM(3);
+		XMM(4);
+		XMM(5);
+		XMM(6);
+		XMM(7);
+		XMM(8);
+		XMM(9);
+		XMM(10);
+		XMM(11);
+		XMM(12);
+		XMM(13);
+		XMM(14);
+		XMM(15);
+	}
+}
+
 void fpu_set_xcr0(uint64_t value)
 {
 	if (fpu.xsave && xgetbv(0) != value)

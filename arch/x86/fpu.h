@@ -9,6 +9,7 @@
 #ifndef ARCH_X86_FPU_H
 #define ARCH_X86_FPU_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,6 +36,12 @@ void fpu_init_area(void *area, uint64_t mask);
  */
 void fpu_save(void *area, uint64_t mask);
 void fpu_restore(const void *area, uint64_t mask);
+
+/*
+ * XMM register NUMBER (0 to 15) of the executing core, to BUF or from it. What is above it in a
+ * wider register stays.
+ */
+void fpu_xmm(unsigned int number, uint8_t buf[16], bool write);
 
 /*
  * Load XCR0 (IA32_XSS) where it differs from what the core has; VALUE must be a supported one.

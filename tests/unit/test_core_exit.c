@@ -178,6 +178,26 @@ static void test_read_and_write(void **state)
 	assert_int_equal(device.value[1], 0xabcd);
 }
 
+/* The device is given its largest pieces, the guest all 16 bytes. */
+static void test_xmm(void **state)
+{
+	(void)state;
+	map(0, DEVICE | PTE_PW);
+	v->gpr[RBX] = LINEAR + 0x10;
+	device.answer = 0x1122334455667788;
+	NPF("\x66\x0f\x6f\x13"); /* movdqa xmm2, [rbx] */
+	assert_done(4);
+	assert_int_equal(device.count, 2);
+	assert_int_equal(device.offset[1], 0x18);
+	assert_int_equal(fake_xmm[2][0], 0x88);
+	assert_int_equal(fake_xmm[2][15], 0x11);
+	fake_xmm[2][9] = 0x99;
+	NPF("\x66\x0f\xe7\x13"); /* movntdq [rbx], xmm2 */
+	assert_done(4);
+	assert_int_equal(device.value[2], 0x1122334455667788);
+	assert_int_equal(device.value[3], 0x1122334455669988);
+}
+
 /* The tables' accessed and dirty bits, as the processor sets them (4.8). */
 static void test_accessed_and_dirty(void **state)
 {
@@ -726,6 +746,7 @@ int main(void)
 		T(debug_registers),	T(memory_bounds),      T(memory_across_extents),
 		T(read_and_write),
 		T(accessed_and_dirty),
+		T(xmm),
 		T(faults_of_the_operand),
 		T(across_a_page),
 		T(across_a_page_that_is_not_there),

@@ -118,7 +118,22 @@ static int pio_out(void *ctx, uint16_t port, uint32_t value, unsigned int size)
 	return count_access(m);
 }
 
-static const struct emul_ops ops = {fetch, read_memory, write_memory, probe_write, pio_in, pio_out};
+static uint8_t xmm_registers[16][16];
+
+static void xmm(void *ctx, unsigned int number, uint8_t buf[16], bool write)
+{
+	(void)ctx;
+	assert_true(number < 16);
+	memcpy(write ? xmm_registers[number] : buf, write ? buf : xmm_registers[number], 16);
+}
+
+static const struct emul_ops ops = {.fetch = fetch,
+				    .read = read_memory,
+				    .write = write_memory,
+				    .probe_write = probe_write,
+				    .xmm = xmm,
+				    .pio_in = pio_in,
+				    .pio_out = pio_out};
 
 static struct machine m;
 
@@ -126,6 +141,9 @@ static struct machine m;
 static void start(enum emul_mode mode)
 {
 	memset(&m, 0, sizeof(m));
+	for (unsigned int i = 0; i < 16; i++)
+		for (unsigned int k = 0; k < 16; k++)
+			xmm_registers[i][k] = (uint8_t)(16 * i + k);
 	m.bad_page = NO_FAULT;
 	m.cpu.mode = mode;
 	m.cpu.rip = CODE;
@@ -233,6 +251,14 @@ static const struct {
 	{{0x69, 0x0f, 1, 0, 0, 0}, "r4 fee00300"},
 	{{0x0f, 0xaf, 0x0f}, "r4 fee00300"},
 	{{0x0f, 0xa4, 0x0f, 4}, "m4 fee00300 w4 fee00300=caaecaa1"},
+	{{0x66, 0x0f, 0x6f, 0x0f}, "r16 fee00300"},
+	{{0xf3, 0x0f, 0x7f, 0x0f}, "w16 fee00300=1716151413121110"},
+	{{0x0f, 0x10, 0x0f}, "r16 fee00300"},
+	{{0x66, 0x0f, 0xe7, 0x0f}, "w16 fee00300=1716151413121110"},
+	{{0xf3, 0x0f, 0x11, 0x0f}, "w4 fee00300=13121110"},
+	{{0x66, 0x0f, 0xd6, 0x0f}, "w8 fee00300=1716151413121110"},
+	{{0x66, 0x48, 0x0f, 0x6e, 0x0f}, "r8 fee00300"},
+	{{0x66, 0x0f, 0x7e, 0x0f}, "w4 fee00300=13121110"},
 };
 
 static void start_access(void)
@@ -484,6 +510,29 @@ static void test_division(void **state)
 	*gpr(EMUL_RBX) = 0x1000;
 	put(0x1000, 0);
 	assert_raised(RUN(0xf7, 0x33), 0, -1);
+}
+
+/* A load fills the register with zeros; MOVDQA and its like want 16-byte alignment. */
+static void test_xmm(void **state)
+{
+	static const uint8_t loaded[16] = {1, 2, 3, 4, 5, 6, 7, 8};
+
+	(void)state;
+	start(EMUL_MODE_64);
+	*gpr(EMUL_RBX) = 0x1008;
+	put(0x1008, 0x0807060504030201);
+	assert_done(RUN(0xf3, 0x44, 0x0f, 0x7e, 0x0b)); /* movq xmm9, [rbx] */
+	assert_memory_equal(xmm_registers[9], loaded, 16);
+	start(EMUL_MODE_64);
+	*gpr(EMUL_RBX) = 0x1008;
+	assert_raised(RUN(0x66, 0x0f, 0x6f, 0x0b), 13, 0);
+	assert_raised(RUN(0x0f, 0x29, 0x0b), 13, 0);
+	assert_done(RUN(0xf3, 0x0f, 0x6f, 0x0b));
+	/* Of an MMX register: none that is executed. */
+	start(EMUL_MODE_64);
+	assert_int_equal(RUN(0x0f, 0x6f, 0x0b), EMUL_UNSUPPORTED);
+	/* Between registers there is nothing to execute. */
+	assert_int_equal(RUN(0x66, 0x0f, 0x6f, 0xcb), EMUL_UNSUPPORTED);
 }
 
 /* ---- stack ---- */
@@ -740,7 +789,7 @@ static void test_bad_instructions(void **state)
 			  0x66, 0x66, 0x66, 0x66),
 		      13, 0);
 	before = m.cpu;
-	assert_int_equal(RUN(0xf3, 0x0f, 0x6f, 0x07), EMUL_UNSUPPORTED); /* movdqu */
+	assert_int_equal(RUN(0xf3, 0x0f, 0x5b, 0x07), EMUL_UNSUPPORTED); /* cvttps2dq */
 	before.length = 4;
 	assert_memory_equal(&before, &m.cpu, sizeof(before));
 	assert_int_equal(RUN(0x8e, 0x1f), EMUL_UNSUPPORTED); /* mov ds, [rdi] */
@@ -780,6 +829,7 @@ int main(void)
 		cmocka_unit_test(test_canonical),
 		cmocka_unit_test(test_cmpxchg16b_alignment),
 		cmocka_unit_test(test_division),
+		cmocka_unit_test(test_xmm),
 		cmocka_unit_test(test_stack_width),
 		cmocka_unit_test(test_rep_in_parts),
 		cmocka_unit_test(test_rep_single_step),

@@ -156,6 +156,14 @@ void fpu_restore(const void *area, uint64_t mask)
 }
 
 /* XSETBV's rule that no component goes without x87. */
+uint8_t fake_xmm[16][16];
+
+void fpu_xmm(unsigned int number, uint8_t buf[16], bool write)
+{
+	assert_true(number < 16);
+	memcpy(write ? fake_xmm[number] : buf, write ? buf : fake_xmm[number], 16);
+}
+
 void fpu_set_xcr0(uint64_t value)
 {
 	assert_true(value & XCR0_X87);

@@ -64,6 +64,8 @@ struct fake_machine {
 };
 
 extern struct fake_machine machine;
+/* XMM registers. */
+extern uint8_t fake_xmm[16][16];
 
 /* CORES cores that are on, time 0, no CPUID leaves, an empty log. Calls none of core/. */
 void fake_machine_reset(unsigned int cores);
