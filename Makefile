@@ -36,9 +36,9 @@ cc-option = $(shell $(CC) -Werror $(1) -x c -c /dev/null -o /dev/null 2>/dev/nul
 
 WARN := -Wall -Wextra -Werror
 COMMON_CFLAGS := -std=gnu11 -I. -I$(GEN) -DSOCLE_VERSION='"$(VERSION)"' -ffile-prefix-map=$(CURDIR)=. $(WARN)
-HV_CFLAGS := $(COMMON_CFLAGS) -O2 -g -ffreestanding -fstack-protector-strong \
+HV_CFLAGS := $(COMMON_CFLAGS) -Os -g -ffreestanding -fstack-protector-strong \
 	-mstack-protector-guard=global -fpic -fshort-wchar \
-	-mno-red-zone -mgeneral-regs-only -fno-strict-aliasing -fno-asynchronous-unwind-tables
+	-mno-red-zone -mgeneral-regs-only -fno-strict-aliasing -fno-asynchronous-unwind-tables -include lib/hidden.h
 EFI_INCLUDES := -I/usr/include/efi -I/usr/include/efi/x86_64 -DGNU_EFI_USE_MS_ABI
 EFI_CFLAGS := $(EFI_INCLUDES) $(call cc-option,-maccumulate-outgoing-args)
 NASMFLAGS := -f elf64 -g -F dwarf -I. -I$(GEN)/ --reproducible
@@ -76,6 +76,16 @@ help:
 	@echo 'make clean'
 
 # ---- the hypervisor ---------------------------------------------------------------------------------------------
+
+# What runs between an exit and the next entry is made to be fast, all else to be small. The stack protector guards its
+# arrays, and not each local variable whose address is taken.
+HOT_C := lib/string.c arch/x86/tsc.c arch/x86/percpu.c emul/decode.c emul/walk.c \
+	$(addprefix core/,bus.c clock.c event.c gmem.c lapic.c lapic_irq.c lapic_timer.c mmio.c mov.c \
+	msr.c run.c sched.c) $(addprefix vmx/,decode.c events.c run.c state.c) \
+	$(addprefix svm/,event.c exit.c run.c state.c) \
+	$(addprefix devices/,acpi_pm.c ioapic.c uart16550.c)
+$(HOT_C:%.c=$(B)/hv/%.o): private HV_CFLAGS := \
+	$(patsubst -Os,-O2,$(patsubst -fstack-protector-strong,-fstack-protector,$(HV_CFLAGS)))
 
 # gcc would turn the loops of memcpy and memset into calls of themselves.
 $(B)/hv/lib/string.o: private HV_CFLAGS += $(call cc-option,-fno-tree-loop-distribute-patterns)
@@ -156,7 +166,7 @@ hooks: $(HOOKS:%=$(B)/hooks/%.efi)
 $(B)/%.efi: $(B)/%.so tools/pe-finish.py
 	$(call say,OBJCOPY)
 	$(Q)$(OBJCOPY) -j .text -j .rodata -j .relro -j .data -j .reloc -j .dynamic -j .rela \
-		--target efi-app-x86_64 --section-alignment 4096 $< $@.tmp
+		--strip-all --target efi-app-x86_64 --section-alignment 4096 $< $@.tmp
 	$(Q)$(PYTHON) tools/pe-finish.py $@.tmp
 	$(Q)mv $@.tmp $@
 
@@ -262,7 +272,7 @@ $(BENCH)/kvm: bench/kvm.c Makefile
 
 $(BENCH)/loader.o: bench/loader.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(HV_CFLAGS) $(EFI_CFLAGS) -c -o $@ $<
+	$(CC) $(HV_CFLAGS) -fno-stack-protector $(EFI_CFLAGS) -c -o $@ $<
 
 $(BENCH)/loader.efi: $(BENCH)/loader.o
 	$(LD) -nostdlib -znocombreloc -znoexecstack -shared -Bsymbolic --no-undefined --build-id=none --hash-style=sysv \

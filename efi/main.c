@@ -16,7 +16,12 @@
 #include "efi/setup.h"
 #include "lib/log.h"
 #include "lib/strbuf.h"
+#include "lib/string.h"
 #include "lib/util.h"
+
+/* efi/socle.lds */
+extern char _bss_start[] __attribute__((visibility("hidden")));
+extern char _bss_end[] __attribute__((visibility("hidden")));
 
 /* Room for a line of the table of processors. */
 /* Each processor may be of a kind of its own, with lines of its own. */
@@ -127,6 +132,7 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *st)
 	struct volume volume = {0};
 	struct report report = {.file = "socle.cfg"};
 
+	memset(_bss_start, 0, (size_t)(_bss_end - _bss_start));
 	app_image = image;
 	app_st = st;
 	app_bs = st->BootServices;

@@ -37,9 +37,10 @@ static struct {
 	 * ever: the ring holds the last RING_SIZE of them. log_replay() reads both without the
 	 * lock.
 	 */
-	char ring[RING_SIZE];
 	uint64_t written;
 } logger = {.level = LOG_INFO};
+
+static char ring[RING_SIZE];
 
 static const char *const prefixes[] = {
 	[LOG_ERROR] = "socle: error: ",
@@ -51,7 +52,7 @@ static const char *const prefixes[] = {
 static void ring_write(const char *text, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
-		logger.ring[(logger.written + i) % RING_SIZE] = text[i];
+		ring[(logger.written + i) % RING_SIZE] = text[i];
 	/* A reader without the lock sees the count only when the bytes are there. */
 	__atomic_store_n(&logger.written, logger.written + len, __ATOMIC_RELEASE);
 }
@@ -168,7 +169,7 @@ void log_raw(enum log_level level, const char *format, ...)
 
 static char ring_at(uint64_t position)
 {
-	return READ_ONCE(logger.ring[position % RING_SIZE]);
+	return READ_ONCE(ring[position % RING_SIZE]);
 }
 
 /*
