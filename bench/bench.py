@@ -1,11 +1,13 @@
 #!/usr/bin/python3
 """Measure what exits cost: Socle beside Linux with KVM, in the same emulators, with the same guest.
 
-Prints a table and writes build/bench.csv. With --exits-only just the part that CI runs: Socle's own costs against their
-targets, exit code 1 when one is over. A figure that has moved by more than 1 % from bench/baseline.csv is marked.
+Prints a table and writes build/bench.csv. With --exits-only just the part that CI runs: Socle's own costs, counts and
+sizes against their targets, a line of TAP for each, exit code 1 when one is over. A figure that has moved by more than
+1 % from bench/baseline.csv is marked.
 """
 import argparse
 import csv
+import glob
 import gzip
 import os
 import re
@@ -17,6 +19,7 @@ import threading
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 import mkinitrd  # noqa: E402  pylint: disable=wrong-import-position
+import trace_exit  # noqa: E402  pylint: disable=wrong-import-position
 
 BEDS = ("vmx", "svm")
 ACCEL = {"vmx": ["--accel", "bochs"], "svm": ["--accel", "tcg", "--icount"]}
@@ -39,9 +42,19 @@ METRICS = (
     ("self-ipi-no-vid", "self-ipi", "self-ipi", {"vmx": 1200}),
     ("ipi-halted-and-back", "ipi-halted-and-back", "ipi-halted-and-back", {"vmx": None}),
 )
+# What a boot is, and the rows that are no exit's cost.
+BOOT_TARGET, IDLE_TARGET, IDLE_SECONDS = 5000, 10, 10
+SIZE_TARGET, LINES_TARGET, MEMORY_TARGET, VMCS_TARGET = 256 << 10, 15000, 256, 6
+# Over their targets, and known to be: README.md says why. What CI holds them to.
+HELD = {"source-lines": 33000, "socle.efi-bytes": 300 << 10}
+SOURCE = ("lib", "config", "arch/x86", "core", "emul", "vmx", "svm", "devices", "guest", "boot", "efi")
+
 # Where two processors run: with -icount TCG gives each of them a long turn in which the other one waits for nothing,
 # and a Linux of its own does not come up in minutes.
 SMP_BEDS = ("vmx",)
+# A whole boot takes as many timer ticks as the guest's clock makes of it: on Bochs a second is made as many instructions
+# as QEMU's -icount makes it.
+BOOT_CLOCK = {"vmx": ["--ips", "1000000000"], "svm": []}
 # An older processor, without virtual-interrupt delivery.
 NO_VID = "corei7_sandy_bridge_2600k"
 
@@ -49,6 +62,7 @@ METRIC = re.compile(r"^bench: metric (\S+) (\d+) (\d+)$")
 CHECK = re.compile(r"^bench: check (\S+) (ok|wrong)$")
 HOST = re.compile(r"^bench: host (\S+): (.*)$")
 EXITS = re.compile(r"^(?:\[[^]]*\] *)?socle: (?:debug: )?vm \S+: exits: (.*): (\d+)$")
+MEMORY = re.compile(r"^(?:\[[^]]*\] *)?socle: (?:debug: )?vm \S+: (\d+) KiB of Socle's memory$")
 ENDED = re.compile(r"^(?:\[[^]]*\] *)?socle: all guests ended$")
 FAILED = re.compile(r"^(bench: failed: .*|socle: error: .*)$")
 
@@ -62,7 +76,7 @@ class Run:
 
     def __init__(self):
         self.metrics, self.checks, self.host, self.exits = {}, {}, {}, {}
-        self.failed, self.ended = [], False
+        self.failed, self.ended, self.memory = [], False, None
 
     def feed(self, line):
         if match := METRIC.match(line):
@@ -73,6 +87,8 @@ class Run:
             self.host[match[1]] = match[2]
         elif match := EXITS.match(line):
             self.exits[match[1]] = int(match[2])
+        elif match := MEMORY.match(line):
+            self.memory = int(match[1])
         elif match := FAILED.match(line):
             self.failed.append(match[1])
         elif line == "bench: end" or ENDED.match(line):
@@ -98,12 +114,12 @@ class Bench:
                        check=True)
         return image
 
-    def boot(self, name, bed, image, vcpus, model=None):
+    def boot(self, name, bed, image, vcpus, model=None, options=()):
         """Run IMAGE until its last line. Its transcript is kept beside it."""
         run, log = Run(), self.path(f"{name}-{bed}.log")
         command = [os.path.join(ROOT, "tools", "run.sh"), *ACCEL[bed], "--cpus", str(vcpus), "--memory", "512",
                    "--timeout", str(self.timeout), "--log", log]
-        command += ["--model", model] if model else []
+        command += [*(["--model", model] if model else []), *options]
         print(f"bench: {name} on {BED_NAMES[bed]} ...", file=sys.stderr, flush=True)
         with subprocess.Popen(command + [image], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               start_new_session=True) as process:
@@ -127,18 +143,19 @@ class Bench:
     # ---- Socle ----
 
     def socle(self, bed, vcpus, model=None):
-        config = f"[vm bench]\nkind = flat64\nmemory = 32M\nvcpus = {vcpus}\nkernel = guest.bin\n"
+        config = f"[socle]\nlog = debug\n[vm bench]\nkind = flat64\nmemory = 32M\nvcpus = {vcpus}\nkernel = guest.bin\n"
         name = f"socle-{vcpus}" + ("-old" if model else "")
         image = self.image(name, os.path.join(self.build, "socle.efi"), config, [self.path("guest.bin")])
         return self.boot(name, bed, image, vcpus, model)
 
-    def socle_linux(self, bed):
-        """Debian's kernel to its /init, which powers off at once; what that took in exits."""
+    def socle_linux(self, bed, run="poweroff"):
+        """Debian's kernel to its /init, which does RUN; what that took in exits."""
         config = ("[socle]\nlog = debug\n[vm linux]\nmemory = 192M\nvcpus = 1\nkernel = vmlinuz\ninitrd = initrd.gz\n"
-                  "cmdline = console=ttyS0 quiet nokaslr socle.run=poweroff\n")
-        image = self.image("socle-linux", os.path.join(self.build, "socle.efi"), config,
+                  f"cmdline = console=ttyS0 quiet nokaslr socle.run=\"{run}\"\n")
+        name = "socle-linux" if run == "poweroff" else "socle-linux-idle"
+        image = self.image(name, os.path.join(self.build, "socle.efi"), config,
                            [self.kernel(), os.path.join(os.path.dirname(self.kernel()), "initrd.gz")])
-        return self.boot("socle-linux", bed, image, 1)
+        return self.boot(name, bed, image, 1, options=BOOT_CLOCK[bed])
 
     # ---- Linux with KVM ----
 
@@ -213,16 +230,56 @@ def measure(bench, beds, with_kvm):
                 continue
             source = old if metric.endswith("-no-vid") else ours
             rows[metric, bed] = {"socle": source.get(in_socle), "kvm": theirs.get(in_kvm), "target": targets[bed]}
+        rows["wrong-on-cpuid", bed] = row(sum(v != "ok" for v in socle[0].checks.values())
+                                          if socle[0].checks else None, 0)
+        rows["vm-memory-kib", bed] = row(socle[0].memory, MEMORY_TARGET)
     return rows, hosts
+
+
+def row(socle, target=None):
+    return {"socle": socle, "kvm": None, "target": target}
 
 
 def measure_boots(bench, beds, rows):
     """Exits of one whole boot, by reason and in all."""
     for bed in beds:
         exits = attempt(bench.socle_linux, bed).exits
-        rows["boot-exits", bed] = {"socle": sum(exits.values()) or None, "kvm": None, "target": 5000}
+        rows["boot-exits", bed] = row(sum(exits.values()) or None, BOOT_TARGET)
         for reason, count in sorted(exits.items(), key=lambda e: -e[1]):
-            rows["boot-exits: " + reason, bed] = {"socle": count, "kvm": None, "target": None}
+            rows["boot-exits: " + reason, bed] = row(count)
+
+
+def measure_idle(bench, beds, rows):
+    """Exits a second of a guest that sleeps: what a boot with a sleep before its end has more than one without."""
+    for bed in beds:
+        boot = rows.get(("boot-exits", bed), {}).get("socle")
+        exits = attempt(bench.socle_linux, bed, f"sleep {IDLE_SECONDS}; poweroff").exits
+        more = (sum(exits.values()) - boot) / IDLE_SECONDS if exits and boot else None
+        rows["idle-exits-a-second", bed] = row(more, IDLE_TARGET)
+
+
+def measure_traces(bench, beds, rows):
+    """What is dear on silicon on the way of a CPUID exit, counted in a trace of its instructions."""
+    for bed in beds:
+        print(f"bench: trace of cpuid on {BED_NAMES[bed]} ...", file=sys.stderr, flush=True)
+        dear = trace_exit.dear(trace_exit.measure(bench.build, bed, ["cpuid"], bench.timeout)["cpuid"])
+        if bed == "vmx":
+            rows["cpuid-vmread-vmwrite", bed] = row(dear["vmcs"], VMCS_TARGET)
+        rows["cpuid-msr-cr-serializing", bed] = row(dear["msr"] + dear["cr"] + dear["serializing"], 0)
+
+
+def code_lines(path):
+    """Lines of a file that are neither blank nor all comment."""
+    with open(path, encoding="utf-8") as f:
+        text = f.read()
+    comment = r";[^\n]*" if path.endswith(".asm") else r"/\*.*?\*/|//[^\n]*"
+    return sum(bool(line.strip()) for line in re.sub(comment, "", text, flags=re.DOTALL).split("\n"))
+
+
+def measure_tree(bench, rows):
+    files = [f for d in SOURCE for e in ("c", "h", "asm", "asl") for f in glob.glob(os.path.join(ROOT, d, "*." + e))]
+    rows["socle.efi-bytes", "both"] = row(os.path.getsize(os.path.join(bench.build, "socle.efi")), SIZE_TARGET)
+    rows["source-lines", "both"] = row(sum(map(code_lines, files)), LINES_TARGET)
 
 
 def finish(rows, baseline):
@@ -280,6 +337,19 @@ def print_table(rows, baseline, hosts):
             print(f"KVM's host on {BED_NAMES[bed]}: {what}: {text}")
 
 
+def print_tap(rows):
+    """Exit code 1 when a figure is over its limit, or is missing."""
+    bad = 0
+    for (metric, bed), row in rows.items():
+        most = HELD.get(metric, row["target"])
+        if most is None:
+            continue
+        good = row["socle"] is not None and row["socle"] <= most
+        bad += not good
+        print(f"{'ok' if good else 'not ok'} - {metric} on {bed}: {show(row['socle'])}, at most {show(most)}")
+    return 1 if bad else 0
+
+
 def parse():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--build", default=os.path.join(ROOT, "build"), help="the folder that `make bench` builds in")
@@ -295,13 +365,16 @@ def main():
     os.makedirs(bench.folder, exist_ok=True)
     baseline = read_csv(os.path.join(ROOT, "bench", "baseline.csv"))
     rows, hosts = measure(bench, beds, not args.exits_only)
+    measure_traces(bench, beds, rows)
+    # A whole boot takes Bochs minutes.
+    measure_boots(bench, [bed for bed in beds if bed == "svm" or not args.exits_only], rows)
     if not args.exits_only:
-        measure_boots(bench, beds, rows)
+        measure_idle(bench, ["svm"] if "svm" in beds else [], rows)
+    measure_tree(bench, rows)
     finish(rows, baseline)
     write_csv(os.path.join(bench.build, "bench.csv"), rows)
     print_table(rows, baseline, hosts)
-    over = [key for key, row in rows.items() if row["socle"] is None or (row["target"] and row["socle"] > row["target"])]
-    return 1 if args.exits_only and over else 0
+    return print_tap(rows) if args.exits_only else 0
 
 
 if __name__ == "__main__":

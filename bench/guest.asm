@@ -7,7 +7,7 @@
 	bits 64
 	default rel
 	org 0x200000
-	[map symbols build/bench/guest.map]	; for bench/trace.py
+	[map symbols build/bench/guest.map]	; for bench/trace_exit.py
 
 WARMUP		equ 200
 COUNT		equ 2000

@@ -302,11 +302,15 @@ void vms_build(const struct handover *h)
 	vm_count = h->vm_count;
 	vms = alloc(vm_count * sizeof(struct vm *));
 	for (size_t i = 0; i < vm_count; i++) {
+		size_t before = pages_used();
+
 		vms[i] = alloc(sizeof(struct vm));
 		vms[i]->index = (unsigned int)i;
 		vms[i]->wall_clock_ns = wall_clock_base(h);
 		build(vms[i], &h->vms[i], &mtrr);
 		vm_register(vms[i]);
+		log_debug("vm %s: %zu KiB of Socle's memory", vms[i]->name,
+			  (pages_used() - before) * PAGE_SIZE / 1024);
 	}
 	place(h);
 	check(monitor_init(vms, vm_count, h->config->socle.escape), "monitor");

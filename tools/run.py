@@ -42,7 +42,7 @@ display_library: term
 memory: guest={memory}, host={host}
 romimage: file={rom}
 vgaromimage: file=/usr/share/vgabios/vgabios.bin
-cpu: model={model}, count={cpus}, ips=50000000, reset_on_triple_fault=0
+cpu: model={model}, count={cpus}, ips={ips}, reset_on_triple_fault=0
 clock: sync=none
 ata0-master: type=disk, path={disk}, mode=flat
 boot: disk
@@ -137,8 +137,8 @@ def start_bochs(args, scratch, log):
     listener.settimeout(20)
     rc, script = os.path.join(scratch, "bochsrc"), os.path.join(scratch, "commands")
     with open(rc, "w", encoding="ascii") as f:
-        f.write(BOCHSRC.format(memory=args.memory, host=min(args.memory, 2048), rom=OVMF_BOCHS, cpus=args.cpus,
-                               model=args.model or "corei7_skylake_x", disk=disk,
+        f.write(BOCHSRC.format(memory=args.memory, host=min(args.memory, 2048), ips=args.ips, rom=OVMF_BOCHS,
+                               cpus=args.cpus, model=args.model or "corei7_skylake_x", disk=disk,
                                port=listener.getsockname()[1], log=log + ".bochs",
                                com2=f"com2: enabled=1, mode=socket-client, dev={args.com2}\n" if args.com2 else ""))
     with open(script, "w", encoding="ascii") as f:
@@ -364,6 +364,7 @@ def parse():
     p.add_argument("--com2", metavar="HOST:PORT", help="a second serial port, connected to who listens there (nc -l)")
     p.add_argument("--usb", action="store_true", help="the image is a USB stick (QEMU)")
     p.add_argument("--model", help="Bochs' cpu model, or QEMU's -cpu")
+    p.add_argument("--ips", type=int, default=50000000, metavar="N", help="Bochs: instructions in a second of its clock")
     p.add_argument("--stay", action="store_true", help="go on when Socle returns to the firmware")
     p.add_argument("--qmp", metavar="SOCKET", help="where QEMU's monitor listens (QMP)")
     p.add_argument("--log", help="where the transcript goes (default: a new file in build/logs)")

@@ -19,6 +19,7 @@ LOGS = os.path.join(ROOT, "build", "logs")
 PYTHON = "/usr/bin/python3"
 WORKERS = 2  # each emulator keeps a core busy
 UNIT_LIMIT = 300
+BENCH_LIMIT = 1500
 SECOND_TRIES = 6
 FUZZ_SECONDS = {"test-quick": 0, "test": 60, "test-all": 120}
 
@@ -107,6 +108,12 @@ def fuzzers(seconds):
     return total
 
 
+def exit_costs():
+    """The benchmark's part that has targets: exits' costs, counts, sizes."""
+    run(["make", "build/bench/guest.bin", "build/guest/vmlinuz"])
+    return count_tap("bench exits", *run([PYTHON, "-B", "bench/bench.py", "--exits-only"], BENCH_LIMIT))
+
+
 def run_boots(name, *arguments):
     """(Count, names of the tests that failed) of one run of pytest; its report is build/logs/NAME.xml."""
     report = os.path.join(LOGS, name + ".xml")
@@ -151,6 +158,8 @@ def main():
     total.add(checks())
     total.add(fuzzers(FUZZ_SECONDS[sys.argv[1]]))
     total.add(boots(SELECTED[sys.argv[1]]))
+    if sys.argv[1] != "test-quick":
+        total.add(exit_costs())
     say(f"took {time.monotonic() - start:.0f} s; transcripts are in build/logs")
     say(f"{total.passed} passed, {total.failed} failed")
     return 1 if total.failed else 0

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Trace what the hypervisor executes for one exit of the benchmark's guest, instruction by instruction.
 
-usage: trace.py [--bed vmx|svm] [--list] [LOOP...]
+usage: trace_exit.py [--bed vmx|svm] [--list] [LOOP...]
 
 By Bochs' debugger on VT-x, by QEMU's gdb stub on AMD-V. Prints how many instructions each function took, and how many
 of them are dear on silicon. Needs build/socle.so, build/socle.efi and build/bench/guest.bin with its map.
@@ -90,8 +90,8 @@ def trace_bochs(path, scratch, addresses, timeout, model=None):
     rc, script = os.path.join(scratch, "bochsrc"), os.path.join(scratch, "commands")
     with socket.create_server(("127.0.0.1", 0)) as serial:
         with open(rc, "w", encoding="ascii") as f:
-            f.write(emulators.BOCHSRC.format(memory=512, host=512, rom=emulators.OVMF_BOCHS, cpus=1,
-                                             model=model or "corei7_skylake_x", disk=path,
+            f.write(emulators.BOCHSRC.format(memory=512, host=512, rom=emulators.OVMF_BOCHS, cpus=1, com2="",
+                                             model=model or "corei7_skylake_x", disk=path, ips=50000000,
                                              port=serial.getsockname()[1], log=os.path.join(scratch, "log")))
         with open(script, "w", encoding="ascii") as f:
             for n, at in enumerate(addresses, 1):
@@ -169,7 +169,7 @@ def trace_qemu(path, scratch, addresses, timeout):
     shutil.copyfile(emulators.OVMF_VARS, variables)
     command = ["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg", "-cpu", "max,+svm", "-m", "512", "-nodefaults",
                "-display", "none", "-monitor", "none", "-serial", "null", "-no-reboot", "-S",
-               "-gdb", f"tcp:127.0.0.1:{port}", "-icount", "shift=0,sleep=off",
+               "-gdb", f"tcp:127.0.0.1:{port}",
                "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={emulators.OVMF_CODE}",
                "-drive", f"if=pflash,format=raw,unit=1,file={variables}",
                "-drive", f"if=none,id=disk,format=raw,snapshot=on,file={path}", "-device", "virtio-blk-pci,drive=disk"]
@@ -194,7 +194,7 @@ def last_round(trace, at):
     """The hypervisor's instructions between the last two times at AT."""
     times = [i for i, pc in enumerate(trace) if pc == at]
     if len(times) < 2:
-        raise SystemExit(f"trace: came by {at:#x} only {len(times)} times in {len(trace)} instructions: {[hex(t) for t in trace[:5]]}")
+        raise SystemExit(f"trace: came by {at:#x} only {len(times)} times in {len(trace)} instructions")
     return [pc for pc in trace[times[-2]:times[-1]] if not 0x200000 <= pc < 0x300000]
 
 
