@@ -55,7 +55,8 @@ FONT := /usr/share/consolefonts/spleen-8x16.psfu.gz
 FONT_H := $(GEN)/console_font.h
 GEN_H := $(ASL_H) $(FONT_H)
 
-GUEST_BINS := $(patsubst tests/guests/%.asm,$(B)/guests/%.bin,$(wildcard tests/guests/*.asm))
+GUEST_BINS := $(patsubst tests/guests/%.asm,$(B)/guests/%.bin,$(wildcard tests/guests/*.asm)) \
+	$(B)/guests/conform32.bin $(B)/guests/conform64.bin $(B)/guests/conform32.disk $(B)/guests/conform64.disk
 
 .PHONY: all efi img checker guests hooks help
 all: efi checker img
@@ -246,6 +247,36 @@ $(B)/guests/%.bin: tests/guests/%.asm Makefile
 	@mkdir -p $(@D)
 	$(call say,NASM)
 	$(Q)$(NASM) -f bin -I tests/guests/ -MD $(@:.bin=.d) -MT $@ -o $@ $<
+
+# A guest in C, for both modes; and as a disk that it boots from without Socle.
+CONFORM_CFLAGS := -std=gnu11 $(WARN) -O1 -ffreestanding -fno-pic -fno-pie -fno-stack-protector -mgeneral-regs-only \
+	-mno-red-zone -fno-asynchronous-unwind-tables -fno-strict-aliasing
+CONFORM_32 := start32 lib cases32 tasks modes32
+CONFORM_64 := start64 lib cases64 identity64 registers64 debug64 memory64
+
+define conform_rules
+$(B)/conform$(1)/%.o: tests/guests/conform/%.c Makefile
+	@mkdir -p $$(@D)
+	$$(call say,CC)
+	$(Q)$(CC) $(CONFORM_CFLAGS) -m$(1) -MMD -MP -c -o $$@ $$<
+
+$(B)/conform$(1)/%.o: tests/guests/conform/%.asm Makefile
+	@mkdir -p $$(@D)
+	$$(call say,NASM)
+	$(Q)$(NASM) -f $(2) -o $$@ $$<
+
+$(B)/guests/conform$(1).bin: $(CONFORM_$(1):%=$(B)/conform$(1)/%.o) tests/guests/conform/conform.lds
+	@mkdir -p $$(@D)
+	$$(call say,LD)
+	$(Q)$(LD) -m $(3) -nostdlib -z noexecstack --no-warn-rwx-segments -T tests/guests/conform/conform.lds -o $(B)/conform$(1)/guest.elf $$(filter %.o,$$^)
+	$(Q)$(OBJCOPY) -O binary $(B)/conform$(1)/guest.elf $$@
+endef
+$(eval $(call conform_rules,32,elf32,elf_i386))
+$(eval $(call conform_rules,64,elf64,elf_x86_64))
+
+$(B)/guests/%.disk: tests/guests/conform/bios.asm $(B)/guests/%.bin Makefile
+	$(call say,NASM)
+	$(Q)$(NASM) -f bin -DIMAGE='"$(B)/guests/$*.bin"' -o $@ $<
 
 $(B)/guest/vmlinuz $(B)/guest/initrd.gz &: tools/mkguest.sh tools/mkinitrd.py
 	tools/mkguest.sh -o $(B)/guest

@@ -26,6 +26,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 AUTO_FALLBACK = "tcg"  # what `auto` means where nested KVM is not there: ten times as fast as Bochs
 
 OVMF_BOCHS = "/usr/share/ovmf/OVMF.fd"
+BIOS_BOCHS = "/usr/share/bochs/BIOS-bochs-latest"
 OVMF_CODE = "/usr/share/OVMF/OVMF_CODE.fd"
 OVMF_VARS = "/usr/share/OVMF/OVMF_VARS.fd"
 
@@ -127,7 +128,8 @@ class Machine:
 
 
 def start_bochs(args, scratch, log):
-    need("bochs-bin", OVMF_BOCHS, "/usr/share/vgabios/vgabios.bin")
+    firmware = BIOS_BOCHS if args.bios else OVMF_BOCHS
+    need("bochs-bin", firmware, "/usr/share/vgabios/vgabios.bin")
     if args.usb:
         raise Failure("--usb needs QEMU (--accel tcg or kvm)")
     # A copy, since this firmware writes its variables into the image, and Bochs leaves a lock file beside it.
@@ -137,7 +139,7 @@ def start_bochs(args, scratch, log):
     listener.settimeout(20)
     rc, script = os.path.join(scratch, "bochsrc"), os.path.join(scratch, "commands")
     with open(rc, "w", encoding="ascii") as f:
-        f.write(BOCHSRC.format(memory=args.memory, host=min(args.memory, 2048), ips=args.ips, rom=OVMF_BOCHS,
+        f.write(BOCHSRC.format(memory=args.memory, host=min(args.memory, 2048), ips=args.ips, rom=firmware,
                                cpus=args.cpus, model=args.model or "corei7_skylake_x", disk=disk,
                                port=listener.getsockname()[1], log=log + ".bochs",
                                com2=f"com2: enabled=1, mode=socket-client, dev={args.com2}\n" if args.com2 else ""))
@@ -183,12 +185,13 @@ def start_qemu(args, accel, scratch, log):
     image = os.path.abspath(args.image).replace(",", ",,")
     command = ["qemu-system-x86_64", "-machine", "q35", "-accel", accel, "-cpu", model, "-smp", str(args.cpus),
                "-m", str(args.memory), "-display", "none", "-monitor", "none", "-nic", "none", "-no-reboot",
-               "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={OVMF_CODE}",
-               "-drive", f"if=pflash,format=raw,unit=1,file={variables}",
                "-drive", f"if=none,id=disk,format=raw,snapshot=on,file={image}",
                "-chardev", "stdio,id=com1,signal=off", "-serial", "chardev:com1"]
     if args.com2:
         command += ["-serial", f"tcp:{args.com2}"]
+    if not args.bios:
+        command += ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={OVMF_CODE}",
+                    "-drive", f"if=pflash,format=raw,unit=1,file={variables}"]
     if args.icount:
         # The firmware's waits are long then: no drives that it would look for.
         command += ["-icount", "shift=0,sleep=off", "-nodefaults"]
@@ -365,6 +368,7 @@ def parse():
     p.add_argument("--usb", action="store_true", help="the image is a USB stick (QEMU)")
     p.add_argument("--model", help="Bochs' cpu model, or QEMU's -cpu")
     p.add_argument("--ips", type=int, default=50000000, metavar="N", help="Bochs: instructions in a second of its clock")
+    p.add_argument("--bios", action="store_true", help="the image is a disk for a PC's BIOS: no Socle, no UEFI")
     p.add_argument("--stay", action="store_true", help="go on when Socle returns to the firmware")
     p.add_argument("--qmp", metavar="SOCKET", help="where QEMU's monitor listens (QMP)")
     p.add_argument("--log", help="where the transcript goes (default: a new file in build/logs)")

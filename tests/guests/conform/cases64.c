@@ -1,0 +1,10 @@
+/* 64-bit mode. */
+#include "conform64.h"
+
+void cases(void)
+{
+	identity_cases();
+	register_cases();
+	debug_cases();
+	memory_cases();
+}

@@ -1,0 +1,187 @@
+; Entered at 1 MiB as kind = flat32: turns on long mode, then exceptions and interrupts in 64-bit mode.
+	bits 32
+	extern main, on_event
+	global catch_ip, catch_sp, idt, gdt, tss, set_idt, user_stack_top, pml4, pd
+
+	section .text.start
+	global start
+start:
+	cld
+	mov	esp, stack_top
+	mov	eax, pdpt + 7
+	mov	[pml4], eax
+	mov	eax, pd + 7
+	mov	ecx, 0
+.pdpt:
+	mov	[pdpt + 8 * ecx], eax
+	add	eax, 4096
+	inc	ecx
+	cmp	ecx, 4
+	jb	.pdpt
+	xor	ecx, ecx
+	mov	eax, 0x83		; 2 MiB pages of the supervisor's
+.pd:
+	mov	[pd + 8 * ecx], eax
+	add	eax, 0x200000
+	inc	ecx
+	cmp	ecx, 2048
+	jb	.pd
+	mov	dword [pd + 8 * 512], 0x87	; memory once more from 1 GiB on, for everybody
+	mov	eax, pml4
+	mov	cr3, eax
+	mov	eax, 1 << 5		; PAE
+	mov	cr4, eax
+	mov	ecx, 0xc0000080
+	rdmsr
+	or	eax, 1 << 8 | 1		; LME, SCE
+	wrmsr
+	mov	eax, cr0
+	or	eax, 1 << 31 | 1 << 5
+	and	eax, ~(1 << 30 | 1 << 29 | 1 << 2)
+	mov	cr0, eax
+	lgdt	[gdt_pointer]
+	jmp	8:.long
+	bits 64
+	default rel
+.long:
+	mov	ax, 16
+	mov	ds, ax
+	mov	es, ax
+	mov	fs, ax
+	mov	gs, ax
+	mov	ss, ax
+	lea	rsp, [stack_top]
+	lea	rax, [tss]
+	mov	[gdt + 0x28 + 2], ax
+	shr	rax, 16
+	mov	[gdt + 0x28 + 4], al
+	mov	[gdt + 0x28 + 7], ah
+	lea	rax, [stack_top - 4096]
+	mov	[tss + 4], rax		; RSP0
+	mov	ax, 0x28
+	ltr	ax
+	call	set_idt
+	call	main
+.stay:
+	hlt
+	jmp	.stay
+
+	section .text
+set_idt:
+	lea	rdi, [idt]
+	lea	rdx, [stubs]
+	mov	ecx, 256
+.next:
+	mov	rax, rdx
+	mov	[rdi], ax
+	mov	word [rdi + 2], 8
+	mov	word [rdi + 4], 0x8e00
+	shr	rax, 16
+	mov	[rdi + 6], ax
+	shr	rax, 16
+	mov	[rdi + 8], rax
+	add	rdi, 16
+	add	rdx, 16
+	loop	.next
+	lidt	[idt_pointer]
+	ret
+
+; on_event() says whether the program goes on where it was, or at catch_ip.
+event:
+	push	rax
+	push	rcx
+	push	rdx
+	push	rbx
+	push	rbp
+	push	rsi
+	push	rdi
+	push	r8
+	push	r9
+	push	r10
+	push	r11
+	push	r12
+	push	r13
+	push	r14
+	push	r15
+	cld
+	mov	rdi, rsp
+	mov	rbx, rsp
+	and	rsp, ~15
+	call	on_event
+	mov	rsp, rbx
+	test	eax, eax
+	jz	.caught
+	call	.pop
+	add	rsp, 16
+	iretq
+.caught:				; with the registers that there were
+	mov	eax, 16
+	mov	ds, ax
+	mov	es, ax
+	mov	ss, ax
+	call	.pop
+	mov	rsp, [catch_sp]
+	push	2
+	popfq
+	jmp	[catch_ip]
+.pop:
+	pop	qword [return]
+	pop	r15
+	pop	r14
+	pop	r13
+	pop	r12
+	pop	r11
+	pop	r10
+	pop	r9
+	pop	r8
+	pop	rdi
+	pop	rsi
+	pop	rbp
+	pop	rbx
+	pop	rdx
+	pop	rcx
+	pop	rax
+	jmp	[return]
+
+	align	16
+stubs:
+%assign number 0
+%rep 256
+	%if number != 8 && number != 10 && number != 11 && number != 12 && number != 13 && number != 14 && number != 17
+	push	0
+	%endif
+	push	strict dword number
+	jmp	strict near event
+	align	16
+%assign number number + 1
+%endrep
+
+	section .data
+	align	8
+; 8 code, 10h data, 18h 32-bit code, 28h TSS, 38h data and 40h code of CPL 3.
+gdt:		dq 0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00cf9b000000ffff, 0
+		dq 0x0000890000000067 + 8192 + 1, 0, 0x00cff3000000ffff, 0x00affb000000ffff
+		times 7 dq 0
+gdt_pointer:	dw $ - gdt - 1
+		dq gdt
+idt_pointer:	dw 4095
+		dq idt
+catch_ip:	dq 0
+catch_sp:	dq 0
+return:		dq 0
+
+	align	16
+tss:		times 102 db 0
+		dw 104			; the I/O permission bitmap
+		times 8193 db 0xff
+
+	section .bss
+	align	4096
+pml4:		resb 4096
+pdpt:		resb 4096
+pd:		resb 4096 * 4
+idt:		resb 4096
+		resb 12288
+stack_top:
+		resb 4096
+user_stack_top:
