@@ -91,7 +91,20 @@ static int pio_out(void *ctx, uint16_t port, uint32_t value, unsigned int size)
 	return outcome(ctx);
 }
 
-static const struct emul_ops ops = {fetch, read_memory, write_memory, probe_write, pio_in, pio_out};
+static void xmm(void *ctx, unsigned int number, uint8_t buf[16], bool write)
+{
+	assert(number < 16);
+	if (!write)
+		fill(ctx, number, buf, 16);
+}
+
+static const struct emul_ops ops = {.fetch = fetch,
+				    .read = read_memory,
+				    .write = write_memory,
+				    .probe_write = probe_write,
+				    .xmm = xmm,
+				    .pio_in = pio_in,
+				    .pio_out = pio_out};
 
 static void fuzz_exec(const struct head *head, struct guest *g)
 {
@@ -110,7 +123,8 @@ static void fuzz_exec(const struct head *head, struct guest *g)
 	assert(cpu.length <= INSN_MAX);
 	assert(r == EMUL_DONE || cpu.rip == before.rip);
 	if (r == EMUL_EXCEPTION)
-		assert(cpu.exc.vector == 6 || cpu.exc.vector == 12 || cpu.exc.vector == 13);
+		assert(cpu.exc.vector == 0 || cpu.exc.vector == 6 || cpu.exc.vector == 12 ||
+		       cpu.exc.vector == 13);
 	/* Only a string instruction may have got half way. */
 	if (r == EMUL_DONE || (cpu.length && insn_decode(&insn, g->data, g->size, cpu.mode) == 0 &&
 			       insn.op >= OP_MOVS && insn.op <= OP_OUTS))

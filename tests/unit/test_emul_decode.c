@@ -1,4 +1,4 @@
-/* links: emul/decode.c emul/tables.c -lZydis */
+/* links: tests/unit/support/decode_oracle.c emul/decode.c emul/tables.c -lZydis */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,11 +8,11 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <Zydis/Zydis.h>
 
 #include "emul/insn.h"
 #include "lib/err.h"
 #include "lib/util.h"
+#include "tests/unit/support/decode_oracle.h"
 
 /* ---- by hand: what AMD-V without next-RIP asks for, with prefixes, and the limits ---- */
 
@@ -106,294 +106,6 @@ static uint64_t random_bits(void)
 	return random_state * 0x2545f4914f6cdd1dULL;
 }
 
-struct oracle {
-	ZydisDecoder decoder;
-	enum emul_mode mode;
-};
-
-static struct oracle oracles[3];
-
-static int set_up(void **state)
-{
-	static const struct {
-		enum emul_mode mode;
-		ZydisMachineMode machine;
-		ZydisStackWidth stack;
-	} modes[] = {
-		{EMUL_MODE_16, ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16},
-		{EMUL_MODE_32, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32},
-		{EMUL_MODE_64, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
-		oracles[i].mode = modes[i].mode;
-		ZydisDecoderInit(&oracles[i].decoder, modes[i].machine, modes[i].stack);
-	}
-	return 0;
-}
-
-/* How Zydis calls what emul/exec.c executes; the whole name, or with '*' how it begins. */
-static const char *const names[OP_COUNT] = {
-	[OP_ADD] = "add",
-	[OP_OR] = "or",
-	[OP_ADC] = "adc",
-	[OP_SBB] = "sbb",
-	[OP_AND] = "and",
-	[OP_SUB] = "sub",
-	[OP_XOR] = "xor",
-	[OP_CMP] = "cmp",
-	[OP_TEST] = "test",
-	[OP_NOT] = "not",
-	[OP_NEG] = "neg",
-	[OP_INC] = "inc",
-	[OP_DEC] = "dec",
-	[OP_ROL] = "rol",
-	[OP_ROR] = "ror",
-	[OP_RCL] = "rcl",
-	[OP_RCR] = "rcr",
-	[OP_SHL] = "shl",
-	[OP_SHR] = "shr",
-	[OP_SAL] = "shl",
-	[OP_SAR] = "sar",
-	[OP_BT] = "bt",
-	[OP_BTS] = "bts",
-	[OP_BTR] = "btr",
-	[OP_BTC] = "btc",
-	[OP_MOV] = "mov",
-	[OP_MOVZX] = "movzx",
-	[OP_MOVSX] = "movsx*",
-	[OP_MOVBE] = "movbe",
-	[OP_MOVNTI] = "movnti",
-	[OP_CMOV] = "cmov*",
-	[OP_SETCC] = "set*",
-	[OP_XCHG] = "xchg",
-	[OP_XADD] = "xadd",
-	[OP_CMPXCHG] = "cmpxchg",
-	[OP_PUSH] = "push",
-	[OP_POP] = "pop",
-	[OP_MOVS] = "movs*",
-	[OP_CMPS] = "cmps*",
-	[OP_STOS] = "stos*",
-	[OP_LODS] = "lods*",
-	[OP_SCAS] = "scas*",
-	[OP_INS] = "ins*",
-	[OP_OUTS] = "outs*",
-	[OP_CMPXCHG8B] = "cmpxchg*",
-	[OP_SHLD] = "shld",
-	[OP_SHRD] = "shrd",
-	[OP_MUL] = "mul",
-	[OP_IMUL] = "imul",
-	[OP_DIV] = "div",
-	[OP_IDIV] = "idiv",
-	[OP_IMUL_REG] = "imul",
-	[OP_IMUL_IMM] = "imul",
-	[OP_MOV_XMM] = "*", /* more than one mnemonic: sizes, direction and register tell */
-};
-
-static bool called(const char *pattern, const char *name)
-{
-	size_t len = strlen(pattern);
-
-	if (pattern[len - 1] == '*')
-		return strncmp(pattern, name, len - 1) == 0;
-	return strcmp(pattern, name) == 0;
-}
-
-struct sample {
-	uint8_t bytes[16];
-	const struct oracle *oracle;
-	struct insn insn;
-	ZydisDecodedInstruction z;
-	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
-};
-
-static void complain(const struct sample *s, const char *what, long long got, long long want)
-{
-	char bytes[64] = "";
-
-	for (unsigned int i = 0; i < 15; i++)
-		sprintf(bytes + 3 * i, "%02x ", s->bytes[i]);
-	fail_msg("%s(%d-bit) %s: %s is %lld, wanted %lld", bytes, s->oracle->mode,
-		 ZydisMnemonicGetString(s->z.mnemonic), what, got, want);
-}
-
-#define SAME(s, what, got, want)                                                \
-	do {                                                                    \
-		if ((long long)(got) != (long long)(want))                      \
-			complain(s, what, (long long)(got), (long long)(want)); \
-	} while (0)
-
-static int register_number(ZydisRegister r)
-{
-	if (r == ZYDIS_REGISTER_NONE)
-		return EMUL_NO_REG;
-	if (r == ZYDIS_REGISTER_RIP || r == ZYDIS_REGISTER_EIP)
-		return EMUL_RIP;
-	return ZydisRegisterGetId(r);
-}
-
-static bool is_string(const struct insn *i)
-{
-	return i->op >= OP_MOVS && i->op <= OP_OUTS;
-}
-
-static const ZydisDecodedOperand *visible_memory(const struct sample *s)
-{
-	for (unsigned int i = 0; i < s->z.operand_count_visible; i++)
-		if (s->operands[i].type == ZYDIS_OPERAND_TYPE_MEMORY)
-			return &s->operands[i];
-	return NULL;
-}
-
-static void compare_memory(const struct sample *s)
-{
-	const ZydisDecodedOperand *m = visible_memory(s);
-	const struct insn *i = &s->insn;
-	bool is_source = i->src == OPND_RM;
-
-	SAME(s, "a memory operand", i->mem, m != NULL);
-	if (!m)
-		return;
-	SAME(s, "address size", i->addr_size * 8, s->z.address_width);
-	SAME(s, "segment", i->seg, m->mem.segment - ZYDIS_REGISTER_ES);
-	/*
-	 * Zydis 4.0 sees R13D and no displacement here; a processor does not (SDM vol. 2 table
-	 * 2-5).
-	 */
-	if (i->addr_size == 4 && s->z.raw.modrm.mod == 0 && m->mem.base == ZYDIS_REGISTER_R13D)
-		return;
-	SAME(s, "base", i->base, register_number(m->mem.base));
-	SAME(s, "index", i->index, register_number(m->mem.index));
-	if (i->index != EMUL_NO_REG)
-		SAME(s, "scale", i->scale, MAX(m->mem.scale, 1));
-	if (i->has_modrm)
-		SAME(s, "displacement", i->disp,
-		     m->mem.disp.has_displacement ? m->mem.disp.value : 0);
-	else /* MOV's offsets have no sign */
-		SAME(s, "offset", i->disp, m->mem.disp.value & (~0ULL >> (64 - 8 * i->addr_size)));
-	SAME(s, "operand size", (is_source ? i->src_size : i->op_size) * 8, m->size);
-}
-
-/* The other operands, by the number of the register or the value. */
-static void compare_operand(const struct sample *s, const ZydisDecodedOperand *o, unsigned int kind)
-{
-	const struct insn *i = &s->insn;
-	unsigned int number = kind == OPND_RM ? i->rm : i->reg;
-	/* A count is a byte; other immediates are as wide as the operand. */
-	bool count = (i->op >= OP_ROL && i->op <= OP_BTC) || i->op == OP_SHLD || i->op == OP_SHRD;
-	uint64_t mask = ~0ULL >> (count ? 56 : 64 - 8 * MIN(i->op_size, 8));
-
-	if (o->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
-		SAME(s, "operand kind", kind == OPND_IMM || kind == OPND_ONE, true);
-		if (kind == OPND_IMM)
-			SAME(s, "immediate", i->imm & mask, o->imm.value.u & mask);
-	} else if (o->type == ZYDIS_OPERAND_TYPE_REGISTER &&
-		   (kind == OPND_RM || kind == OPND_REG)) {
-		ZydisRegister r = o->reg.value;
-
-		if (r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH)
-			SAME(s, "REX prefix", i->rex, 0);
-		if (r >= ZYDIS_REGISTER_SPL && r <= ZYDIS_REGISTER_DIL)
-			SAME(s, "no REX prefix", i->rex == 0, false);
-		/* Zydis counts AH to BH apart from SPL to DIL; their numbers are the same. */
-		SAME(s, "register", number,
-		     ZydisRegisterGetId(r) -
-			     (r >= ZYDIS_REGISTER_SPL && r <= ZYDIS_REGISTER_R15B ? 4 : 0));
-		/*
-		 * Of MOVSXD with a word destination a processor reads all 32 bits from memory
-		 * alone.
-		 */
-		if (i->opcode == 0x63 && kind == i->src)
-			return;
-		SAME(s, "register's size", (kind == i->src ? i->src_size : i->op_size) * 8,
-		     ZydisRegisterGetWidth(s->oracle->decoder.machine_mode, r));
-	} else if (o->type == ZYDIS_OPERAND_TYPE_REGISTER && kind == OPND_XMM) {
-		SAME(s, "XMM register", i->reg, o->reg.value - ZYDIS_REGISTER_XMM0);
-	} else if (o->type == ZYDIS_OPERAND_TYPE_REGISTER && kind == OPND_SREG) {
-		SAME(s, "segment register", i->reg & 7, o->reg.value - ZYDIS_REGISTER_ES);
-	}
-}
-
-static void compare_string(const struct sample *s)
-{
-	const struct insn *i = &s->insn;
-
-	SAME(s, "address size", i->addr_size * 8, s->z.address_width);
-	for (unsigned int n = 0; n < s->z.operand_count; n++) {
-		const ZydisDecodedOperand *o = &s->operands[n];
-
-		if (o->type != ZYDIS_OPERAND_TYPE_MEMORY)
-			continue;
-		SAME(s, "element size", i->op_size * 8, o->size);
-		if (ZydisRegisterGetId(o->mem.base) == EMUL_RSI)
-			SAME(s, "segment", i->seg, o->mem.segment - ZYDIS_REGISTER_ES);
-	}
-}
-
-static void compare_meaning(const struct sample *s)
-{
-	const struct insn *i = &s->insn;
-	const char *name = ZydisMnemonicGetString(s->z.mnemonic);
-
-	SAME(s, "instruction", called(names[i->op], name), true);
-	SAME(s, "lock", i->lock, (s->z.attributes & ZYDIS_ATTRIB_HAS_LOCK) != 0);
-	if (is_string(i)) {
-		compare_string(s);
-		return;
-	}
-	compare_memory(s);
-	if (i->dst != OPND_NONE)
-		compare_operand(s, &s->operands[0], i->dst);
-	if (i->src != OPND_NONE)
-		compare_operand(s, &s->operands[i->dst != OPND_NONE], i->src);
-	if ((i->op == OP_SHLD || i->op == OP_SHRD || i->op == OP_IMUL_IMM) &&
-	    s->operands[2].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
-		compare_operand(s, &s->operands[2], OPND_IMM);
-}
-
-/*
- * All of Zydis' ADD to OUTS with a memory operand must be known; loading a segment register is not.
- */
-static void compare_unknown(const struct sample *s)
-{
-	const char *name = ZydisMnemonicGetString(s->z.mnemonic);
-
-	if (!visible_memory(s) || s->z.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY ||
-	    s->insn.opcode == 0x8e)
-		return;
-	for (unsigned int op = OP_NONE + 1; op < OP_COUNT; op++)
-		if (!strchr(names[op], '*') && called(names[op], name))
-			complain(s, "executable", 0, 1);
-}
-
-static void compare(struct sample *s, bool *valid)
-{
-	bool z_ok = ZYAN_SUCCESS(
-		ZydisDecoderDecodeFull(&s->oracle->decoder, s->bytes, 15, &s->z, s->operands));
-	int err = insn_decode(&s->insn, s->bytes, 15, s->oracle->mode);
-
-	/* Instructions of the Knights Corner coprocessors, which reused encodings. */
-	if (z_ok && strncmp(ZydisISAExtGetString(s->z.meta.isa_ext), "KNC", 3) == 0)
-		return;
-	*valid = z_ok;
-	if (!z_ok) {
-		/*
-		 * We need not know every hole of the opcode maps, but those around what we execute.
-		 */
-		if (!err && s->insn.op != OP_NONE)
-			complain(s, "an invalid instruction's length", s->insn.length, -EINVAL);
-		return;
-	}
-	if (err)
-		complain(s, "error", err, 0);
-	SAME(s, "length", s->insn.length, s->z.length);
-	if (s->insn.op != OP_NONE)
-		compare_meaning(s);
-	else
-		compare_unknown(s);
-}
-
 static const uint8_t prefixes[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66,
 				   0x66, 0x67, 0x67, 0xf0, 0xf2, 0xf3};
 
@@ -435,10 +147,10 @@ static void test_against_zydis(void **state)
 	random_state = 0x50c1e;
 	for (unsigned long i = 0; i < count; i++) {
 		struct sample s;
-		bool ok = false;
+		bool ok;
 
 		generate(&s);
-		compare(&s, &ok);
+		ok = decode_oracle_compare(&s);
 		valid += ok;
 		executed += ok && s.insn.op != OP_NONE;
 	}
@@ -454,7 +166,6 @@ static void test_every_modrm(void **state)
 	static const uint8_t starts[][3] = {{0},       {1, 0x66}, {1, 0x67}, {2, 0x66, 0x67},
 					    {1, 0xf3}, {1, 0xf2}};
 	struct sample s = {.bytes = {0}};
-	bool ok;
 
 	(void)state;
 	for (unsigned int n = 0; n < ARRAY_SIZE(oracles) * 2 * ARRAY_SIZE(starts) * 65536; n++) {
@@ -470,7 +181,7 @@ static void test_every_modrm(void **state)
 			s.bytes[at++] = 0x0f;
 		s.bytes[at] = n >> 8;
 		s.bytes[at + 1] = n;
-		compare(&s, &ok);
+		decode_oracle_compare(&s);
 	}
 }
 
@@ -493,6 +204,13 @@ static void test_cut_short(void **state)
 			free(exact);
 		}
 	}
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	decode_oracle_init();
+	return 0;
 }
 
 int main(void)
