@@ -108,44 +108,44 @@ static void sixteen_bits(void)
 	describe(SEL_CODE16, (uint32_t)code16, sizeof(code16) - 1, 0x9a);
 	describe(SEL_DEVICE, 0xfec00000, 0x1f, 0x4092);
 	describe(SEL_READ, 0xfec00000, 0x1f, 0x4090);
-	RUN16("16 bits: MOV from a device", "\x64\x66\xa1\x10\x00");
-	RUN16("16 bits: MOV to a device", "\x64\x66\xc7\x06\x10\x00\x77\x00\x01\x00");
-	RUN16("16 bits: OR, ModRM of 16 bits", "\xbf\x08\x00\x64\x66\x09\x5d\x08");
-	RUN16("16 bits: OR, ModRM of 32 bits", "\xbf\x08\x00\x64\x66\x67\x09\x5f\x08");
-	RUN16("16 bits: PUSH of a device", "\x64\x66\xff\x36\x10\x00\x66\x58");
-	RUN16("16 bits: POP to a device", "\x66\x6a\x55\x64\x66\x8f\x06\x10\x00");
-	RUN16("16 bits: LODS from a device", "\xbe\x10\x00\x64\x66\xad");
-	RUN16("16 bits: beyond the limit", "\x64\x66\xa1\x1d\x00");
-	RUN16("16 bits: write beyond the limit", "\x64\x66\xa3\x20\x00");
-	RUN16("16 bits: write to what is read-only", "\x65\x66\xa3\x10\x00");
-	RUN16("16 bits: read of what is read-only", "\x65\x66\xa1\x10\x00");
-	RUN16("16 bits: REP OUTSB", "\x64\xf3\x6e");
-	RUN16("16 bits: OUTSB beyond the limit", "\xbe\x20\x00\x64\x6e");
-	RUN16("16 bits: INSB", "\xbf\x00\x08\x67\x6c");
+	RUN16("16 bits, MOV from a device", "\x64\x66\xa1\x10\x00");
+	RUN16("16 bits, MOV to a device", "\x64\x66\xc7\x06\x10\x00\x77\x00\x01\x00");
+	RUN16("16 bits, OR, ModRM of 16 bits", "\xbf\x08\x00\x64\x66\x09\x5d\x08");
+	RUN16("16 bits, OR, ModRM of 32 bits", "\xbf\x08\x00\x64\x66\x67\x09\x5f\x08");
+	RUN16("16 bits, PUSH of a device", "\x64\x66\xff\x36\x10\x00\x66\x58");
+	RUN16("16 bits, POP to a device", "\x66\x6a\x55\x64\x66\x8f\x06\x10\x00");
+	RUN16("16 bits, LODS from a device", "\xbe\x10\x00\x64\x66\xad");
+	RUN16("16 bits, beyond the limit", "\x64\x66\xa1\x1d\x00");
+	RUN16("16 bits, write beyond the limit", "\x64\x66\xa3\x20\x00");
+	RUN16("16 bits, write to what is read-only", "\x65\x66\xa3\x10\x00");
+	RUN16("16 bits, read of what is read-only", "\x65\x66\xa1\x10\x00");
+	RUN16("16 bits, REP OUTSB", "\x64\xf3\x6e");
+	RUN16("16 bits, OUTSB beyond the limit", "\xbe\x20\x00\x64\x6e");
+	RUN16("16 bits, INSB", "\xbf\x00\x08\x67\x6c");
 }
 
 static void thirty_two_bits(void)
 {
 	CATCH("movw $0x90, %%ax\n movw %%ax, %%fs\n movl %%fs:0x1d, %%eax", "a"(0));
-	say_caught("32 bits: beyond the limit");
+	say_caught("32 bits, beyond the limit");
 	CATCH("movw $0x98, %%ax\n movw %%ax, %%fs\n orl $1, %%fs:0x10", "a"(0));
-	say_caught("32 bits: OR on what is read-only");
+	say_caught("32 bits, OR on what is read-only");
 	CATCH("xorl %%eax, %%eax\n movw %%ax, %%fs\n movl %%fs:0x10, %%eax", "a"(0));
-	say_caught("32 bits: null selector");
+	say_caught("32 bits, null selector");
 	asm volatile("movw %w0, %%fs" : : "r"(16));
 	CATCH("into", "a"(0));
-	say_caught("32 bits: INTO");
+	say_caught("32 bits, INTO");
 	CATCH("movb $0x7f, %%al\n addb $1, %%al\n into", "a"(0));
-	say_caught("32 bits: INTO with OF");
+	say_caught("32 bits, INTO with OF");
 	CATCH("movl $1, -8(%%esp)\n movl $2, -4(%%esp)\n movl $5, %%eax\n bound %%eax, -8(%%esp)",
 	      "a"(0));
-	say_caught("32 bits: BOUND");
+	say_caught("32 bits, BOUND");
 	CATCH("int3", "a"(0));
-	say_caught("32 bits: INT3");
+	say_caught("32 bits, INT3");
 	CATCH(".byte 0xf1", "a"(0));
-	say_caught("32 bits: INT1");
+	say_caught("32 bits, INT1");
 	CATCH("syscall", "a"(0), "c"(0));
-	say_caught("32 bits: SYSCALL without SCE");
+	say_caught("32 bits, SYSCALL without SCE");
 }
 
 void mode_cases(void)
