@@ -371,6 +371,18 @@ static void test_fetch_from_nowhere(void **state)
 	assert_int_equal(fake_hv.dumps, 1);
 }
 
+/* A program's fault, not its kernel's. */
+static void test_fetch_from_nowhere_in_user_mode(void **state)
+{
+	(void)state;
+	set_cpl(3);
+	EXECUTE("\x90", .reason = EXIT_NPF, .npf = {.gpa = DEVICE, .fetch = true});
+	assert_int_equal(vm->end, VM_END_NONE);
+	assert_true(v->pending.valid);
+	assert_int_equal(v->pending.vector, EXC_UD);
+	assert_int_equal(fake_guest(v)->rip, CODE);
+}
+
 /* ---- ports ---- */
 
 static void test_port_sizes(void **state)
@@ -756,6 +768,7 @@ int main(void)
 		T(fetch_from_nowhere),
 		T(port_sizes),
 		T(string_ports),
+		T(fetch_from_nowhere_in_user_mode),
 		T(string_ports_fault),
 		T(hypercall),
 		T(privileged_instructions),
