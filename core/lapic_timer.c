@@ -77,6 +77,8 @@ void vapic_timer_write_lvt(struct vcpu *v, uint32_t lvt)
 
 void vapic_timer_write_initial(struct vcpu *v, uint32_t count)
 {
+	/* What was due before the write has come, though nobody has looked yet. */
+	lapic_timer_expired(v);
 	/* Ignored in TSC-deadline mode, where both count registers read as 0. */
 	if (v->timer_mode >= TIMER_TSC_DEADLINE)
 		count = 0;
@@ -129,6 +131,9 @@ void lapic_deadline_write(struct vcpu *v, uint64_t value)
 
 	if (v->timer_mode != TIMER_TSC_DEADLINE)
 		return;
+	/* What was due before the write has come, though nobody has looked yet. */
+	if (v->timer_deadline && now >= v->timer_deadline)
+		lapic_timer_expired(v);
 	if (!value) {
 		stop(v);
 		return;

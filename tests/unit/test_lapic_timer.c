@@ -325,6 +325,24 @@ static void reset_disarms(void **state)
 	assert_true(fires());
 }
 
+/* An interrupt that is due comes, though the timer is set anew before anything has looked at it. */
+static void due_before_it_is_set_anew(void **state)
+{
+	(void)state;
+	wr(APIC_LVT_TIMER, TIMER_VECTOR);
+	wr(APIC_TIMER_ICR, 1000);
+	fake.tsc += HZ;
+	wr(APIC_TIMER_ICR, 0);
+	assert_true(fires());
+	assert_false(fires());
+	wr(APIC_LVT_TIMER, TIMER_VECTOR | 0x40000);
+	lapic_deadline_write(cpu, 1);
+	lapic_deadline_write(cpu, ~0ULL);
+	assert_true(fires());
+	assert_false(fires());
+	assert_int_equal(cpu->tsc_deadline, ~0ULL);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -344,6 +362,7 @@ int main(void)
 		T(tsc_moves_under_a_deadline),
 		T(mode_changes_disarm),
 		T(reset_disarms),
+		T(due_before_it_is_set_anew),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
