@@ -22,6 +22,12 @@ static void take_init(struct vcpu *v)
 		vm_end(v->vm, VM_END_REBOOT, "INIT of the boot processor");
 		return;
 	}
+	/*
+	 * Sent while V was just switching its APIC off, which INIT leaves as it is: it has come too
+	 * late, or no other IPI would ever reach V again (SDM vol. 3A 11.4.7.1).
+	 */
+	if (v->apic_mode == APIC_OFF)
+		return;
 	hv->get_state(v, ST_ALL);
 	vcpu_state_reset(v, true);
 	cr4_changed(v);

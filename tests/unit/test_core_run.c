@@ -577,6 +577,25 @@ static void test_init_stops(void **state)
 	assert_false(ap->nmi_pending);
 }
 
+/* INIT is sent, and then the processor's WRMSR takes effect before it: nothing could start it
+ * again. */
+static void test_init_that_meets_an_apic_going_off(void **state)
+{
+	struct vcpu *ap = vm->vcpu[1];
+
+	(void)state;
+	SEND_SIPI(0x9a);
+	run_ap();
+	vm->state = VM_RUNNING;
+	vm->end = VM_END_NONE;
+	fake_guest(ap)->rip = 0x55;
+	SEND_INIT;
+	assert_int_equal(lapic_set_base(ap, APIC_DEFAULT_BASE), 0);
+	FAKE_RUN(ap, nothing);
+	assert_int_equal(ap->activity, VCPU_ACTIVE);
+	assert_int_equal(fake_guest(ap)->rip, 0x55);
+}
+
 /* A SIPI that an INIT follows is for nobody: the processor waits for the next. */
 static void test_init_behind_a_sipi(void **state)
 {
@@ -821,6 +840,7 @@ int main(void)
 		T(init_and_sipi_at_once),
 		T(second_sipi_is_ignored),
 		T(init_stops),
+		T(init_that_meets_an_apic_going_off),
 		T(init_behind_a_sipi),
 		T(sipi_after_another_turn),
 		T(what_init_keeps),
