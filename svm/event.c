@@ -14,9 +14,12 @@
 #include "arch/x86/cpu.h"
 #include "arch/x86/desc.h"
 #include "arch/x86/percpu.h"
+#include "core/exits.h"
 
 /* All but those that instructions raise on purpose, with RIP behind them. */
 #define STEP_EXCEPTIONS (UINT32_MAX & ~(BIT(EXC_BP) | BIT(EXC_OF)))
+
+#define HLT_OPCODE 0xf4
 
 #define DR6_TRAPS (BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(13) | BIT(15))
 
@@ -178,12 +181,30 @@ static void want_nmi_window(struct svm_vcpu *s)
 		svm_step(s);
 }
 
+/*
+ * QEMU's TCG (7.2) forgets at VMRUN that there was a shadow: the interrupt would come between STI
+ * and HLT, and HLT wait for one that has been. With one waiting, HLT is over at once: so it is
+ * here.
+ */
+static void finish_hlt_in_shadow(struct vcpu *v)
+{
+	const struct vmcb *b = &svm_of(v)->vmcb;
+	uint8_t insn[INSN_MAX];
+
+	if (!in_shadow(svm_of(v)) || !(b->rflags & RFLAGS_IF) || b->eventinj & EVENTINJ_V)
+		return;
+	if (exit_fetch(v, insn) && insn[0] == HLT_OPCODE)
+		svm_skip_insn(v, 1);
+}
+
 /* A virtual interrupt of the highest priority that exits instead of being delivered (15.21.4). */
 void svm_want_window(struct vcpu *v, bool intr, bool nmi)
 {
 	struct svm_vcpu *s = svm_of(v);
 	const uint64_t window = INT_CTL_IRQ | INT_CTL_IGN_TPR | INT_CTL_PRIO(15);
 
+	if (intr)
+		finish_hlt_in_shadow(v);
 	vmcb_set_int_ctl_bits(&s->vmcb, window, intr ? window : 0);
 	vmcb_set_intercepts(&s->vmcb, WORD_3, INTERCEPT_VINTR, intr ? INTERCEPT_VINTR : 0);
 	s->window_nmi = nmi;

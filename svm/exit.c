@@ -379,6 +379,37 @@ static enum exit_next on_ferr_freeze(struct vcpu *v, struct hv_exit *x)
 	return exception(v, x, EXC_MF);
 }
 
+/* MOV to CR3, and its operand has bits that long mode reserves (3.1.2)? */
+static bool is_bad_cr3_write(const struct vcpu *v, const uint8_t *insn, unsigned int n)
+{
+	uint8_t rex = (insn[0] & 0xf0) == 0x40 ? insn[0] : 0;
+	const uint8_t *op = insn + (rex ? 1 : 0);
+	uint64_t value;
+
+	if (n < 4 || op[0] != 0x0f || op[1] != 0x22 || (op[2] >> 3 & 7) != 3)
+		return false;
+	value = v->gpr[(op[2] & 7) | (rex & 1) << 3];
+	if (svm_of(v)->cr4 & CR4_PCIDE)
+		value &= ~CR3_NOFLUSH;
+	return value >> cpuid_phys_width(v->vm);
+}
+
+/*
+ * No VMRUN fails here: what is in the VMCB is checked before. QEMU's TCG (7.2) has this exit, with
+ * a code of 32 bits, where a processor has #GP(0): when the guest itself loads CR3 with reserved
+ * bits.
+ */
+static enum exit_next on_invalid(struct vcpu *v, struct hv_exit *x)
+{
+	uint8_t buf[INSN_MAX];
+	unsigned int n = exit_fetch(v, buf);
+
+	if (n && is_bad_cr3_write(v, buf, n))
+		return exception(v, x, EXC_GP);
+	x->reason = EXIT_ENTRY_FAILED;
+	return LEAVE_FAILED;
+}
+
 static enum exit_next on_unknown(struct vcpu *v, struct hv_exit *x)
 {
 	uint64_t code = svm_of(v)->vmcb.exitcode;
@@ -457,10 +488,8 @@ enum exit_next svm_handle_exit(struct vcpu *v, struct hv_exit *x)
 		return on_ioio(v, x);
 	if (code == VMEXIT_VMMCALL)
 		return on_vmmcall(v);
-	if (code == VMEXIT_INVALID) {
-		x->reason = EXIT_ENTRY_FAILED;
-		return LEAVE_FAILED;
-	}
+	if ((uint32_t)code == (uint32_t)VMEXIT_INVALID)
+		return on_invalid(v, x);
 	if (code < VMEXIT_TABLE_END && exits[code].reason != EXIT_NONE)
 		return leave(v, x, exits[code].reason);
 	return handler_of(code)(v, x);

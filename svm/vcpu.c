@@ -99,6 +99,9 @@ int svm_vcpu_reset(struct vcpu *v)
 	memset(s->msrpm, 0xff, sizeof(s->msrpm));
 	for (size_t i = 0; i < ARRAY_SIZE(own_msrs); i++)
 		svm_msr_trap(v, own_msrs[i], false, false);
+	/* Written once: core/ refuses what is not canonical, which QEMU's TCG (7.2) stores. */
+	svm_msr_trap(v, MSR_IA32_LSTAR, false, true);
+	svm_msr_trap(v, MSR_IA32_CSTAR, false, true);
 	reset_controls(v);
 	s->window_nmi = false;
 	s->nmi_blocked = s->stepping = false;
@@ -176,8 +179,14 @@ void svm_apic_mode(struct vcpu *v, enum apic_mode mode)
 	v->vid = false;
 }
 
-/* CR8 is V_TPR (15.21.2): only while something waits for it to fall does a write of it exit. */
+/*
+ * CR8 is V_TPR (15.21.2): only while something waits for it to fall does a write of it exit. And
+ * while V_IRQ opens a window: QEMU's TCG (7.2) aborts when the guest then writes CR8 by itself.
+ */
 void svm_set_tpr_threshold(struct vcpu *v, uint8_t cls)
 {
-	vmcb_set_intercepts(&svm_of(v)->vmcb, WORD_CR, CR_WRITE(8), cls ? CR_WRITE(8) : 0);
+	struct vmcb *b = &svm_of(v)->vmcb;
+	bool trap = cls || b->int_ctl & INT_CTL_IRQ;
+
+	vmcb_set_intercepts(b, WORD_CR, CR_WRITE(8), trap ? CR_WRITE(8) : 0);
 }

@@ -379,6 +379,50 @@ static void test_invalid_vmcb(void **state)
 	assert_int_equal(x.reason, EXIT_ENTRY_FAILED);
 }
 
+/* QEMU's TCG, whose code has 32 bits. */
+static void do_exit_err(struct vmcb *b)
+{
+	b->exitcode = 0xffffffff;
+}
+
+/* Where a processor has #GP(0), QEMU's TCG leaves the guest with the code of a VMRUN that failed.
+ */
+static void test_reserved_bits_of_cr3(void **state)
+{
+	static const struct {
+		uint8_t insn[4];
+		uint64_t value;
+		bool gp;
+	} cases[] = {
+		{{0x0f, 0x22, 0xd8}, BIT(40), true}, /* MOV CR3, RAX */
+		{{0x0f, 0x22, 0xd8}, BIT(62), true},
+		{{0x0f, 0x22, 0xd8}, BIT(39), false},	   /* an address that there is */
+		{{0x0f, 0x22, 0xd8}, BIT(63), true},	   /* CR4.PCIDE is clear */
+		{{0x41, 0x0f, 0x22, 0xd8}, BIT(50), true}, /* MOV CR3, R8 */
+		{{0x0f, 0x22, 0xc0}, BIT(50), false},	   /* MOV CR0, RAX */
+		{{0x0f, 0x20, 0xd8}, BIT(50), false},	   /* MOV RAX, CR3 */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct hv_exit x = {0};
+
+		memcpy(core.bytes, cases[i].insn, sizeof(cases[i].insn));
+		vcpu.gpr[cases[i].insn[0] == 0x41 ? R8 : RAX] = cases[i].value;
+		entries = 0;
+		vcpu.requests = 0;
+		script[0] = do_exit_err;
+		script[1] = NULL;
+		assert_int_equal(svm_run(&vcpu, &x), cases[i].gp ? 0 : -EIO);
+		assert_int_equal(x.reason, cases[i].gp ? EXIT_EXCEPTION : EXIT_ENTRY_FAILED);
+		if (!cases[i].gp)
+			continue;
+		assert_int_equal(x.event.vector, EXC_GP);
+		assert_true(x.event.has_error);
+		assert_int_equal(x.event.error, 0);
+	}
+}
+
 static const struct hv_event interrupt = {.valid = true, .vector = 0x41, .type = EVENT_INTR};
 static const struct hv_event nmi = {.valid = true, .vector = 2, .type = EVENT_NMI};
 
@@ -414,6 +458,29 @@ static void test_injection(void **state)
 	assert_int_equal(x.vectoring.vector, 0x41);
 	assert_int_equal(x.vectoring.type, EVENT_INTR);
 	run_one(nothing_to_take);
+}
+
+/* HLT in the shadow of STI with an interrupt waiting: it comes behind HLT, not between the two. */
+static void test_hlt_behind_sti(void **state)
+{
+	(void)state;
+	core.bytes[0] = 0xf4;
+	vmcb()->int_state = INT_STATE_SHADOW;
+	svm_want_window(&vcpu, true, false);
+	assert_int_equal(vmcb()->rip, 0x1001);
+	assert_int_equal(vmcb()->int_state, 0);
+	assert_true(vmcb()->int_ctl & INT_CTL_IRQ);
+	/* Not without a shadow, an interrupt or IF, and no other instruction. */
+	svm_want_window(&vcpu, true, false);
+	vmcb()->int_state = INT_STATE_SHADOW;
+	svm_want_window(&vcpu, false, false);
+	vmcb()->rflags = 2;
+	svm_want_window(&vcpu, true, false);
+	vmcb()->rflags = 0x202;
+	core.bytes[0] = 0x90;
+	svm_want_window(&vcpu, true, false);
+	assert_int_equal(vmcb()->rip, 0x1001);
+	assert_int_equal(vmcb()->int_state, INT_STATE_SHADOW);
 }
 
 static void test_when_interrupts_may_enter(void **state)
@@ -513,6 +580,13 @@ static void test_tpr(void **state)
 	assert_int_equal(*tpr(), 0x50);
 	svm_set_tpr_threshold(&vcpu, 3);
 	assert_true(vmcb()->intercept[WORD_CR] & CR_WRITE(8));
+	svm_set_tpr_threshold(&vcpu, 0);
+	assert_false(vmcb()->intercept[WORD_CR] & CR_WRITE(8));
+	/* While an interrupt window is awaited. */
+	svm_want_window(&vcpu, true, false);
+	svm_set_tpr_threshold(&vcpu, 0);
+	assert_true(vmcb()->intercept[WORD_CR] & CR_WRITE(8));
+	svm_want_window(&vcpu, false, false);
 	svm_set_tpr_threshold(&vcpu, 0);
 	assert_false(vmcb()->intercept[WORD_CR] & CR_WRITE(8));
 }
@@ -742,7 +816,9 @@ int main(void)
 		TEST(test_nested_page_fault),
 		TEST(test_registers),
 		TEST(test_invalid_vmcb),
+		TEST(test_reserved_bits_of_cr3),
 		TEST(test_injection),
+		TEST(test_hlt_behind_sti),
 		TEST(test_when_interrupts_may_enter),
 		TEST(test_error_code),
 		TEST(test_interrupt_window),

@@ -35,6 +35,13 @@ struct pcpu *this_cpu(void)
 	return &pcpu;
 }
 
+unsigned int exit_fetch(struct vcpu *v, uint8_t buf[15])
+{
+	(void)v;
+	(void)buf;
+	return 0;
+}
+
 void apic_send_ipi(uint32_t apic_id, uint8_t vector)
 {
 	(void)apic_id;

@@ -170,6 +170,12 @@ uint64_t cpuid_xcr0_mask(const struct vm *v)
 	return 7;
 }
 
+uint8_t cpuid_phys_width(const struct vm *v)
+{
+	(void)v;
+	return 40;
+}
+
 /*
  * The processor: each call of svm_enter() looks at the VMCB with the next step of the script, and
  * leaves an exit in it. After the script's end a request is pending, so that run() returns.
