@@ -4,6 +4,10 @@
 	default rel
 	org 0x200000
 
+%define NAME "events64"
+%define NMI_HANDLER
+%include "pieces.inc"
+
 APIC		equ 0xfee00000
 APIC_EOI	equ 0xb0
 APIC_SVR	equ 0xf0
@@ -21,17 +25,6 @@ V_HIGH		equ 0x81
 V_SOFT		equ 0x50
 TF		equ 1 << 8
 STEPS		equ 16
-
-; Name what follows; DONE prints the verdict: ok if ZF is set.
-%macro PIECE 1
-	jmp	%%over
-%%name:	db %1, 0
-%%over:	lea	r15, [%%name]
-%endmacro
-
-%macro DONE 0
-	call	verdict
-%endmacro
 
 ; The instruction must fault with vector %1; BAD counts those that do not.
 %macro MUST_FAULT 2+
@@ -56,18 +49,7 @@ STEPS		equ 16
 start:
 	cli
 	cld
-	mov	[stack], rsp
-	lgdt	[gdt_pointer]
-	push	8
-	lea	rax, [.reloaded]
-	push	rax
-	retfq
-.reloaded:
-	mov	ax, 16
-	mov	ss, ax
-	mov	ds, ax
-	mov	es, ax
-	call	make_idt
+	START_PIECES
 	mov	r13d, APIC
 	mov	dword [r13 + APIC_SVR], 0x1ff
 	mov	dword [r13 + APIC_ICR_HIGH], 0
@@ -361,9 +343,7 @@ PIECE "vector registers"
 	mov	rax, 0x123456789abcdef0
 	cmp	rax, rbx
 DONE
-	lea	rsi, [text_end]
-	call	puts
-	jmp	poweroff
+	PIECES_END
 
 begin_steps:
 	mov	dx, COM1 + 7		; the scratch register
@@ -372,39 +352,6 @@ begin_steps:
 	mov	[step_count], rax
 	mov	[step_dr6], rax
 	mov	byte [returning], 1
-	ret
-
-; Print the verdict on the piece named by R15: ok if ZF is set.
-verdict:
-	lea	r14, [text_ok]
-	lea	rax, [text_failed]
-	cmovnz	r14, rax
-	lea	rsi, [text_start]
-	call	puts
-	mov	rsi, r15
-	call	puts
-	mov	rsi, r14
-	call	puts
-	ret
-
-; 256 gates, each to a stub of 16 bytes of its own.
-make_idt:
-	lea	rdi, [idt]
-	lea	rbx, [stubs]
-	mov	ecx, 256
-.next:
-	mov	rax, rbx
-	mov	[rdi], ax
-	mov	word [rdi + 2], 8
-	mov	word [rdi + 4], 0x8e00	; present interrupt gate
-	shr	rax, 16
-	mov	[rdi + 6], ax
-	shr	rax, 16
-	mov	[rdi + 8], rax
-	add	rdi, 16
-	add	rbx, 16
-	loop	.next
-	lidt	[idt_pointer]
 	ret
 
 ; The vector is on top, below it an error code where there is one, then RIP, CS, RFLAGS. No register changes.
@@ -502,39 +449,10 @@ interrupt:
 	add	rsp, 8
 	iretq
 
-	align	16
-stubs:
-%assign number 0
-%rep 256
-	push	strict dword number
-	%if number == NMI
-	jmp	strict near nmi
-	%elif number < 32
-	jmp	strict near exception
-	%else
-	jmp	strict near interrupt
-	%endif
-	align	16
-%assign number number + 1
-%endrep
-
 %include "common.inc"
 
-text_start:	db "events64: ", 0
-text_ok:	db ": ok", 13, 10, 0
-text_failed:	db ": FAILED", 13, 10, 0
-text_end:	db "events64: end", 13, 10, 0
-
-	align	8
-gdt:		dq 0, 0x00209b0000000000, 0x00cf93000000ffff
-gdt_pointer:	dw $ - gdt - 1
-		dq gdt
-idt_pointer:	dw 4095
-		dq idt
 	align	8
 step_wanted:	dq start.s0, start.s1, start.s2, start.s3, start.s4, start.s5, start.s6, start.s7
-stack:		dq 0
-resume:		dq 0
 bad:		dq 0
 fault_flags:	dq 0
 vector:		dq 0
@@ -547,10 +465,6 @@ step_count:	dq 0
 step_dr6:	dq 0
 step_rips:	times STEPS dq 0
 scratch:	dq 0
-fault:		db 0
 returning:	db 0
 nmi_sends:	db 0
 nmi_faults:	db 0
-	align	16
-counts:		times 256 dq 0
-idt:		times 4096 db 0

@@ -22,24 +22,9 @@ start:
 	call	puts
 	jmp	poweroff
 
-; Print RAX in decimal. Changes RAX, RBX, RDX, RSI.
-put_number:
-	lea	rsi, [digits.end]
-	mov	ebx, 10
-.next:
-	xor	edx, edx
-	div	rbx
-	add	dl, '0'
-	dec	rsi
-	mov	[rsi], dl
-	test	rax, rax
-	jnz	.next
-	jmp	puts
-
 %include "common.inc"
+%include "number.inc"
 
 hello:		db "flat64: hello, memory ", 0
 bad_place:	db "flat64: wrong address, memory ", 0
 mib:		db " MiB", 13, 10, 0
-digits:		times 20 db 0
-.end:		db 0

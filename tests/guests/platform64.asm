@@ -4,6 +4,9 @@
 	default rel
 	org 0x200000
 
+%define NAME "platform64"
+%include "pieces.inc"
+
 APIC		equ 0xfee00000		; its registers: SDM vol. 3A 11.4.1
 APIC_EOI	equ 0xb0
 APIC_SVR	equ 0xf0
@@ -26,17 +29,6 @@ GP		equ 13
 V_TIMER		equ 0x40
 V_IPI		equ 0x41
 V_SERIAL	equ 0x42
-
-; Name what follows; DONE prints the verdict: ok if ZF is set.
-%macro PIECE 1
-	jmp	%%over
-%%name:	db %1, 0
-%%over:	lea	r15, [%%name]
-%endmacro
-
-%macro DONE 0
-	call	verdict
-%endmacro
 
 ; The next instruction must fault with vector %1.
 %macro EXPECT_FAULT 2+
@@ -64,18 +56,7 @@ V_SERIAL	equ 0x42
 start:
 	cli
 	cld
-	mov	[stack], rsp
-	lgdt	[gdt_pointer]
-	push	8
-	lea	rax, [.reloaded]
-	push	rax
-	retfq
-.reloaded:
-	mov	ax, 16
-	mov	ss, ax
-	mov	ds, ax
-	mov	es, ax
-	call	make_idt
+	START_PIECES
 	mov	r13d, APIC
 	mov	r12d, IOAPIC
 
@@ -252,24 +233,7 @@ PIECE "TSC deadline"
 	test	eax, eax
 DONE
 .no_x2apic:
-	lea	rsi, [text_end]
-	call	puts
-	jmp	poweroff
-
-; Print the verdict on the piece named by R15: ok if ZF is set. Keeps RCX.
-verdict:
-	lea	r14, [text_ok]
-	lea	rax, [text_failed]
-	cmovnz	r14, rax
-	mov	rbp, rbx		; puts uses RBX
-	lea	rsi, [text_start]
-	call	puts
-	mov	rsi, r15
-	call	puts
-	mov	rsi, r14
-	call	puts
-	mov	rbx, rbp
-	ret
+	PIECES_END
 
 ; Wait until the serial port's transmitter is empty.
 drain:
@@ -277,26 +241,6 @@ drain:
 	in	al, dx
 	test	al, 0x40
 	jz	drain
-	ret
-
-; 256 gates, each to a stub of 16 bytes of its own.
-make_idt:
-	lea	rdi, [idt]
-	lea	rbx, [stubs]
-	mov	ecx, 256
-.next:
-	mov	rax, rbx
-	mov	[rdi], ax
-	mov	word [rdi + 2], 8
-	mov	word [rdi + 4], 0x8e00	; present interrupt gate
-	shr	rax, 16
-	mov	[rdi + 6], ax
-	shr	rax, 16
-	mov	[rdi + 8], rax
-	add	rdi, 16
-	add	rbx, 16
-	loop	.next
-	lidt	[idt_pointer]
 	ret
 
 exception:				; the vector is on top; what lies below does not matter, nothing returns
@@ -330,41 +274,12 @@ interrupt:
 	add	rsp, 8
 	iretq
 
-	align	16
-stubs:
-%assign vector 0
-%rep 256
-	push	strict dword vector
-	%if vector < 32
-	jmp	strict near exception
-	%else
-	jmp	strict near interrupt
-	%endif
-	align	16
-%assign vector vector + 1
-%endrep
-
 %include "common.inc"
 
-text_start:	db "platform64: ", 0
-text_ok:	db ": ok", 13, 10, 0
-text_failed:	db ": FAILED", 13, 10, 0
-text_end:	db "platform64: end", 13, 10, 0
 string:		db "rep outsb", 13, 10
 string_size	equ $ - string
 
 	align	8
-gdt:		dq 0, 0x00209b0000000000, 0x00cf93000000ffff
-gdt_pointer:	dw $ - gdt - 1
-		dq gdt
-idt_pointer:	dw 4095
-		dq idt
 features:	dd 0, 0
-stack:		dq 0
-resume:		dq 0
 awaited:	dq 0
-fault:		db 0
 x2apic:		db 0
-	align	16
-counts:		times 256 dq 0
-idt:		times 4096 db 0

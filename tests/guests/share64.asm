@@ -44,25 +44,10 @@ start:
 	mov	r10, r8
 	jmp	.second
 
-; Print RAX in decimal. Changes RAX, RBX, RDX, RSI.
-put_number:
-	lea	rsi, [digits.end]
-	mov	ebx, 10
-.next:
-	xor	edx, edx
-	div	rbx
-	add	dl, '0'
-	dec	rsi
-	mov	[rsi], dl
-	test	rax, rax
-	jnz	.next
-	jmp	puts
-
 %include "common.inc"
+%include "number.inc"
 %include "clock.inc"
 
 begun:		db "share64: begun", 13, 10, 0
 had:		db "share64: had ", 0
 of:		db " of 1000", 13, 10, 0
-digits:		times 20 db 0
-.end:		db 0
