@@ -185,12 +185,24 @@ static void cmd_stats(struct vm *vm)
 		say("times are taken from now on: ask again");
 }
 
+static void mem_of(const struct vm *vm)
+{
+	say("%-16s %8llu MiB", vm->name, (unsigned long long)vm->memory / MIB(1));
+	for (unsigned int i = 0; i < vm->ram_count; i++) {
+		uint64_t at = (uint64_t)(uintptr_t)vm->ram[i].hva;
+
+		say("  %10llx to %10llx, the machine's %10llx to %10llx",
+		    (unsigned long long)vm->ram[i].gpa,
+		    (unsigned long long)(vm->ram[i].gpa + vm->ram[i].size - 1),
+		    (unsigned long long)at, (unsigned long long)(at + vm->ram[i].size - 1));
+	}
+}
+
 static void cmd_mem(struct vm *vm)
 {
 	(void)vm;
 	for (size_t i = 0; i < mon.count; i++)
-		say("%-16s %8llu MiB", mon.vms[i]->name,
-		    (unsigned long long)mon.vms[i]->memory / MIB(1));
+		mem_of(mon.vms[i]);
 	say("%-16s %8zu KiB used of %zu, at most %zu", "Socle's own",
 	    pages_used() * PAGE_SIZE / 1024, pages_total() * PAGE_SIZE / 1024,
 	    pages_peak() * PAGE_SIZE / 1024);
@@ -292,7 +304,7 @@ static const struct command {
 	{"start", cmd_start, true, "switches it on again, from the files read at boot"},
 	{"stats", cmd_stats, true, "its exits, by reason"},
 	{"dump", cmd_dump, true, "registers and VMCS or VMCB of its vCPUs"},
-	{"mem", cmd_mem, false, "memory of the VMs and of Socle itself"},
+	{"mem", cmd_mem, false, "memory of the VMs, where it is, and of Socle itself"},
 	{"help", cmd_help, false, "this"},
 	{"quit", cmd_quit, false, "closes the monitor, as the escape key does"},
 };

@@ -148,7 +148,7 @@ const char *vmx_reason_name(uint32_t reason);
 enum vmx_run_result {
 	RUN_AGAIN,	 /* handled: enter again */
 	RUN_OUT,	 /* handled, but core/ has something to do first */
-	RUN_ENOUGH,	 /* handled, and so many of them that it is time for core/ */
+	RUN_ENOUGH,	 /* handled, and time for core/: the timer is due, or it was many */
 	RUN_EXIT,	 /* none of the frequent exits: VMCS_EXIT_REASON has it */
 	RUN_FAIL_VALID,	 /* the entry itself failed (31.2), with an error number */
 	RUN_FAIL_INVALID /* and without */

@@ -60,7 +60,7 @@ static noinline enum vmx_run_result keep_time(struct vcpu *v)
 	if (!(vmx_controls.pin & PIN_PREEMPTION_TIMER) || vv->timer_parked)
 		return RUN_AGAIN;
 	if (rdtsc() >= v->armed)
-		return RUN_OUT;
+		return RUN_ENOUGH;
 	vmx_set_deadline(v, v->armed);
 	return RUN_AGAIN;
 }

@@ -516,7 +516,7 @@ static void test_fast_exits_keep_time(void **state)
 	vmx_set_deadline(v, v->armed);
 	vmx.guest = guest_cpuid;
 	assert_int_equal(vmx_run(v, &x), 0);
-	assert_int_equal(x.reason, EXIT_NONE);
+	assert_int_equal(x.reason, EXIT_DEADLINE);
 	assert_in_range(cpuids, 50, 50 + 128);
 	cpuids = 0;
 	v->armed = ~0ull;
