@@ -1,22 +1,8 @@
 ; kind = flat16: asks for a reset through port 0xcf9.
-	bits 16
-	org 0x7c00
+%include "real16.inc"
 
-start:
-	xor	ax, ax
-	mov	ds, ax
-	mov	ss, ax
-	mov	sp, 0x7c00
-	cld
-	mov	si, hello
-	call	puts
-	mov	dx, 0xcf9
-	mov	al, 6
-	out	dx, al
-.stay:
-	cli
-	hlt
-	jmp	.stay
+	START_16
+	RESET_BY 0xcf9, 6
 
 %include "common.inc"
 

@@ -1,15 +1,7 @@
 ; kind = flat16: a shutdown. With an empty interrupt table nothing can be delivered, the double fault neither.
-	bits 16
-	org 0x7c00
+%include "real16.inc"
 
-start:
-	xor	ax, ax
-	mov	ds, ax
-	mov	ss, ax
-	mov	sp, 0x7c00
-	cld
-	mov	si, hello
-	call	puts
+	START_16
 	lidt	[empty]
 	int	3
 	mov	si, survived

@@ -56,10 +56,13 @@ PIECES = ["cpuid", "paravirtual leaf", "undefined instruction", "unknown MSR rea
           "x2APIC mode", "x2APIC self IPI", "TSC deadline"]
 
 
-# The newer model has APIC-register virtualization and virtual-interrupt delivery, the older one has neither.
-@pytest.mark.parametrize("model", ["corei7_skylake_x", "corei7_sandy_bridge_2600k"])
+# On VT-x the newer model has APIC-register virtualization and virtual-interrupt delivery, the older one has neither.
+@pytest.mark.parametrize("model", ["corei7_skylake_x", "corei7_sandy_bridge_2600k", "tcg"])
 def test_platform(boot, model):
-    m = boot(vm("platform64.bin", kind="flat64"), ["platform64.bin"], model=model)
+    if model == "tcg":
+        m = boot(vm("platform64.bin", kind="flat64"), ["platform64.bin"], "tcg")
+    else:
+        m = boot(vm("platform64.bin", kind="flat64"), ["platform64.bin"], "bochs", model=model)
     m.finish()
     said = [line for line in m.lines() if line.startswith("platform64: ")]
     assert said == [f"platform64: {piece}: ok" for piece in PIECES] + ["platform64: end"]
@@ -153,6 +156,7 @@ def test_burst(boot):
 
 
 def test_usb_stick(boot):
-    """The firmware's USB stack finds the same image; the processor there has no VT-x, which is enough to see it start."""
+    """The same image, found by the firmware's USB stack."""
     m = boot(vm("flat16.bin", kind="flat16"), ["flat16.bin"], "tcg", usb=True)
-    m.expect(r"socle \d+\.\d+")
+    m.finish()
+    assert "flat16: hello" in m.lines()

@@ -56,6 +56,13 @@ static void assert_regs(uint32_t eax, uint32_t ebx, uint32_t ecx, uint32_t edx)
 	assert_int_equal(r[EDX], edx);
 }
 
+static void assert_leaf(uint32_t leaf, uint32_t subleaf, uint32_t eax, uint32_t ebx, uint32_t ecx,
+			uint32_t edx)
+{
+	read(leaf, subleaf);
+	assert_regs(eax, ebx, ecx, edx);
+}
+
 static bool bit(unsigned int reg, unsigned int n)
 {
 	return r[reg] >> n & 1;
@@ -109,8 +116,7 @@ static void test_leaf_7(void **state)
 	/* No IBRS, STIBP, L1D_FLUSH, ARCH_CAPABILITIES, SSBD, whose MSRs there are not; no AMX. */
 	assert_int_equal(r[EDX] & (0xfcu << 24), 0);
 	assert_false(bit(EDX, 22) || bit(EDX, 24) || bit(EDX, 25) || bit(EDX, 5));
-	read(7, 1);
-	assert_regs(0, 0, 0, 0);
+	assert_leaf(7, 1, 0, 0, 0, 0);
 }
 
 static void test_what_the_back_end_cannot(void **state)
@@ -133,17 +139,12 @@ static void test_what_the_back_end_cannot(void **state)
 static void test_frequencies_and_counters_are_not_passed_on(void **state)
 {
 	(void)state;
-	read(0x15, 0);
-	assert_regs(0, 0, 0, 0);
-	read(0x16, 0);
-	assert_regs(0, 0, 0, 0);
-	read(0xa, 0);
-	assert_regs(0, 0, 0, 0);
-	read(5, 0);
-	assert_regs(0, 0, 0, 0);
+	assert_leaf(0x15, 0, 0, 0, 0, 0);
+	assert_leaf(0x16, 0, 0, 0, 0, 0);
+	assert_leaf(0xa, 0, 0, 0, 0, 0);
+	assert_leaf(5, 0, 0, 0, 0, 0);
 	/* ARAT alone. */
-	read(6, 0);
-	assert_regs(BIT(2), 0, 0, 0);
+	assert_leaf(6, 0, BIT(2), 0, 0, 0);
 }
 
 static void test_extended(void **state)
@@ -156,8 +157,7 @@ static void test_extended(void **state)
 	assert_true(bit(EDX, 11) && bit(EDX, 20) && bit(EDX, 26) && bit(EDX, 29));
 	assert_false(bit(ECX, 2) || bit(ECX, 12) || bit(ECX, 13) || bit(ECX, 15) || bit(ECX, 23) ||
 		     bit(ECX, 29));
-	read(0x80000007, 0);
-	assert_regs(0, 0, 0, BIT(8));
+	assert_leaf(0x80000007, 0, 0, 0, 0, BIT(8));
 	read(0x80000008, 0);
 	assert_int_equal(r[EAX], 0x3027);
 	assert_int_equal(cpuid_phys_width(vm), 39);
@@ -186,30 +186,21 @@ static void test_topology(void **state)
 	(void)state;
 	read(1, 0);
 	assert_int_equal(r[EBX], 2u << 24 | 3u << 16 | 0x800);
-	read(0xb, 0);
-	assert_regs(0, 1, 0x100, 2);
-	read(0xb, 1);
-	assert_regs(2, 3, 0x201, 2);
-	read(0xb, 2);
-	assert_regs(0, 0, 2, 2);
-	read(0xb, 0x17);
-	assert_regs(0, 0, 0x17, 2);
+	assert_leaf(0xb, 0, 0, 1, 0x100, 2);
+	assert_leaf(0xb, 1, 2, 3, 0x201, 2);
+	assert_leaf(0xb, 2, 0, 0, 2, 2);
+	assert_leaf(0xb, 0x17, 0, 0, 0x17, 2);
 }
 
 static void test_caches(void **state)
 {
 	(void)state;
 	/* Levels 1 and 2 belong to a core; the third to all four APIC IDs that 3 vCPUs span. */
-	read(4, 0);
-	assert_regs(0x0c000121, 0x01c0003f, 0x3f, 0);
-	read(4, 1);
-	assert_regs(0x0c000143, 0x03c0003f, 0x3ff, 6);
-	read(4, 2);
-	assert_regs(0x0c00c163, 0x0280003f, 0x7fff, 4);
-	read(4, 3);
-	assert_regs(0, 0, 0, 0);
-	read(4, 0xffffffff);
-	assert_regs(0, 0, 0, 0);
+	assert_leaf(4, 0, 0x0c000121, 0x01c0003f, 0x3f, 0);
+	assert_leaf(4, 1, 0x0c000143, 0x03c0003f, 0x3ff, 6);
+	assert_leaf(4, 2, 0x0c00c163, 0x0280003f, 0x7fff, 4);
+	assert_leaf(4, 3, 0, 0, 0, 0);
+	assert_leaf(4, 0xffffffff, 0, 0, 0, 0);
 }
 
 /* ---- XSAVE: SDM vol. 1 13.2, 13.4 ---- */
@@ -233,10 +224,8 @@ static void test_xsave_sizes(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		v->xcr0 = cases[i].xcr0;
-		read(0xd, 0);
-		assert_regs(0x2e7, cases[i].standard, 2696, 0);
-		read(0xd, 1);
-		assert_regs(0xf, cases[i].compacted, 0, 0);
+		assert_leaf(0xd, 0, 0x2e7, cases[i].standard, 2696, 0);
+		assert_leaf(0xd, 1, 0xf, cases[i].compacted, 0, 0);
 	}
 }
 
@@ -255,17 +244,12 @@ static void test_xsave_alignment(void **state)
 static void test_xsave_components(void **state)
 {
 	(void)state;
-	read(0xd, 2);
-	assert_regs(256, 576, 0, 0);
-	read(0xd, 9);
-	assert_regs(8, 2688, 2, 0);
+	assert_leaf(0xd, 2, 256, 576, 0, 0);
+	assert_leaf(0xd, 9, 8, 2688, 2, 0);
 	/* Processor trace is a supervisor component; MPX is not offered. */
-	read(0xd, 8);
-	assert_regs(0, 0, 0, 0);
-	read(0xd, 3);
-	assert_regs(0, 0, 0, 0);
-	read(0xd, 63);
-	assert_regs(0, 0, 0, 0);
+	assert_leaf(0xd, 8, 0, 0, 0, 0);
+	assert_leaf(0xd, 3, 0, 0, 0, 0);
+	assert_leaf(0xd, 63, 0, 0, 0, 0);
 }
 
 /* The AVX-512 components come together or not at all (13.3). */
@@ -281,8 +265,7 @@ static void test_xcr0_mask(void **state)
 	fake_set_leaf(1, 0, 0x50654, 0, ~(uint32_t)BIT(26), ~0u);
 	remake();
 	assert_int_equal(cpuid_xcr0_mask(vm), 0);
-	read(0xd, 0);
-	assert_regs(0, 0, 0, 0);
+	assert_leaf(0xd, 0, 0, 0, 0, 0);
 }
 
 /* ---- the paravirtual leaves ---- */
@@ -309,10 +292,8 @@ static void test_intel_repeats_its_last_basic_leaf(void **state)
 	remake();
 	v->xcr0 = 7;
 	for (size_t i = 0; i < ARRAY_SIZE(beyond); i++) {
-		read(beyond[i], 0);
-		assert_regs(0x2e7, 832, 2696, 0);
-		read(beyond[i], 2);
-		assert_regs(256, 576, 0, 0);
+		assert_leaf(beyond[i], 0, 0x2e7, 832, 2696, 0);
+		assert_leaf(beyond[i], 2, 256, 576, 0, 0);
 	}
 }
 
@@ -322,15 +303,13 @@ static void test_leaf_0(void **state)
 	/* Leaves that Socle does not know are not offered. */
 	fake_set_leaf(0, 0, 0x20, 0x756e6547, 0x6c65746e, 0x49656e69);
 	remake();
-	read(0, 0);
-	assert_regs(0x16, 0x756e6547, 0x6c65746e, 0x49656e69);
+	assert_leaf(0, 0, 0x16, 0x756e6547, 0x6c65746e, 0x49656e69);
 	/* x2APIC brings leaf 0Bh. */
 	fake_set_leaf(0, 0, 4, 0x756e6547, 0x6c65746e, 0x49656e69);
 	remake();
 	read(0, 0);
 	assert_int_equal(r[EAX], 0xb);
-	read(7, 0);
-	assert_regs(0, 0, 0, 0);
+	assert_leaf(7, 0, 0, 0, 0, 0);
 }
 
 static void test_amd_has_zeroes_beyond(void **state)
@@ -344,11 +323,9 @@ static void test_amd_has_zeroes_beyond(void **state)
 	remake();
 	assert_true(cpuid_is_amd(vm));
 	for (size_t i = 0; i < ARRAY_SIZE(beyond); i++) {
-		read(beyond[i], 0);
-		assert_regs(0, 0, 0, 0);
+		assert_leaf(beyond[i], 0, 0, 0, 0, 0);
 	}
-	read(0x80000000, 0);
-	assert_regs(0x80000008, 0x68747541, 0x444d4163, 0x69746e65);
+	assert_leaf(0x80000000, 0, 0x80000008, 0x68747541, 0x444d4163, 0x69746e65);
 }
 
 /* Fn8000_0008 ECX: cores less one, and the bits of an APIC ID in the package. */
