@@ -24,13 +24,16 @@ static inline uint64_t mul_div(uint64_t a, uint64_t b, uint64_t c)
 	return low;
 }
 
-/* Ticks of a clock of HZ since the host's TSC was 0. */
-uint64_t clock_ticks(uint64_t hz);
-/* The first host TSC at which clock_ticks(HZ) is TICKS. */
-uint64_t clock_tsc_of(uint64_t ticks, uint64_t hz);
+/* Ticks of a clock of VM's with HZ, which began when the host's TSC was 0 and stands still while VM
+ * is paused. */
+uint64_t clock_ticks(const struct vm *vm, uint64_t hz);
+/* The first host TSC at which clock_ticks(VM, HZ) is TICKS, unless VM is paused before. */
+uint64_t clock_tsc_of(const struct vm *vm, uint64_t ticks, uint64_t hz);
 /* The host TSC in NS nanoseconds from now. */
 uint64_t clock_tsc_after(uint64_t ns);
-/* Time of day of VM in nanoseconds since 1970, UTC. */
+/* Time of day of VM in nanoseconds since 1970, UTC. It goes on while VM is paused. */
 uint64_t clock_wall_ns(const struct vm *vm);
+/* The first host TSC at which that is NS. */
+uint64_t clock_wall_tsc(const struct vm *vm, uint64_t ns);
 
 #endif

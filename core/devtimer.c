@@ -29,6 +29,14 @@ void dev_timer_set(struct vm *vm, struct dev_timer *t, uint64_t at)
 		vcpu_request(vm->vcpu[0], REQ_YIELD);
 }
 
+void dev_timers_delay(struct vm *vm, uint64_t ticks)
+{
+	for (struct dev_timer *t = vm->timers; t; t = t->next)
+		if (t->at && !t->of_day)
+			t->at += ticks;
+	find_first(vm);
+}
+
 void dev_timers_run(struct vm *vm)
 {
 	uint64_t now = tsc_now();

@@ -12,6 +12,7 @@
 struct dev_timer {
 	struct dev_timer *next; /* of the VM's */
 	uint64_t at;		/* host TSC; 0: not armed */
+	bool of_day; /* is due at a time of day, which a pause of the VM's does not move */
 	void (*expired)(void *dev);
 	void *dev;
 };
@@ -24,6 +25,9 @@ void dev_timer_add(struct vm *vm, struct dev_timer *t);
  * setting is forgotten. dev_lock held, or no vCPU runs.
  */
 void dev_timer_set(struct vm *vm, struct dev_timer *t, uint64_t at);
+
+/* VM stood still for TICKS of the host's TSC: so much later its timers are due. dev_lock held. */
+void dev_timers_delay(struct vm *vm, uint64_t ticks);
 
 /* Calls those that are due, with dev_lock held. On the core of vCPU 0. */
 void dev_timers_run(struct vm *vm);

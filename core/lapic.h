@@ -73,6 +73,8 @@ bool lapic_covers(const struct vcpu *v, uint64_t gpa);
 
 /* IA32_TSC_DEADLINE, in the guest's TSC, which v->tsc_deadline has: 0 but in TSC-deadline mode. */
 void lapic_deadline_write(struct vcpu *v, uint64_t value);
+/* V stood still for TICKS of the host's TSC: so much later its timer is due. */
+void lapic_timer_delay(struct vcpu *v, uint64_t ticks);
 /* The guest moved its TSC by DELTA (v->tsc_offset has it): a deadline in the guest's TSC follows.
  */
 void lapic_tsc_moved(struct vcpu *v, uint64_t delta);

@@ -151,6 +151,14 @@ void lapic_tsc_moved(struct vcpu *v, uint64_t delta)
 		lapic_deadline_write(v, v->tsc_deadline);
 }
 
+void lapic_timer_delay(struct vcpu *v, uint64_t ticks)
+{
+	if (!v->timer_deadline)
+		return;
+	v->timer_start += ticks;
+	v->timer_deadline = v->timer_deadline > ~0ULL - ticks ? ~0ULL : v->timer_deadline + ticks;
+}
+
 void lapic_timer_expired(struct vcpu *v)
 {
 	uint64_t now = tsc_now();

@@ -6,6 +6,7 @@
 #include "arch/x86/tsc.h"
 #include "core/cr.h"
 #include "core/cpuid.h"
+#include "core/devtimer.h"
 #include "core/exit.h"
 #include "core/gmem.h"
 #include "core/lapic.h"
@@ -128,8 +129,9 @@ static void reset_vcpu(struct vcpu *v)
 {
 	/* The VM's time is that of vCPU 0's core: where another core's TSC is off, its guest's is
 	 * not. */
-	v->tsc_offset =
-		(uint64_t)(v->vm->vcpu[0]->cpu->tsc_offset - v->cpu->tsc_offset) - v->vm->tsc_base;
+	v->stood_still = __atomic_load_n(&v->vm->stood_still, __ATOMIC_ACQUIRE);
+	v->tsc_offset = (uint64_t)(v->vm->vcpu[0]->cpu->tsc_offset - v->cpu->tsc_offset) -
+			v->vm->tsc_base - v->stood_still;
 	v->exception_intercepts = 0;
 	v->timer_deadline = 0;
 	v->nmi_pending = false;
@@ -194,6 +196,10 @@ static void start_boot_vcpu(struct vcpu *v)
 		__atomic_store_n(&vm->vcpu[i]->requests, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&vm->running_vcpus, vm->vcpu_count, __ATOMIC_RELEASE);
 	vm->tsc_base = tsc_now();
+	/* Whoever resumes the life before is behind this lock, or will see that it has ended. */
+	spin_lock(&vm->dev_lock);
+	vm->stood_still = 0;
+	spin_unlock(&vm->dev_lock);
 	vm->lives++;
 	__atomic_store_n(&vm->end, VM_END_NONE, __ATOMIC_RELEASE);
 	__atomic_store_n(&vm->state, VM_RUNNING, __ATOMIC_RELEASE);
@@ -245,7 +251,7 @@ static void ended(struct vm *vm)
 
 static void restart_after_crash(struct vm *vm)
 {
-	uint64_t ran = tsc_now() - vm->tsc_base;
+	uint64_t ran = tsc_now() - vm->tsc_base - vm->stood_still;
 
 	vm->crashes = tsc_to_ns(ran) > CRASH_FORGET_NS ? 1 : vm->crashes + 1;
 	if (vm->crashes > CRASH_LIMIT) {
@@ -327,20 +333,88 @@ static bool change_state(struct vm *vm, uint32_t from, uint32_t to)
 					   __ATOMIC_ACQUIRE);
 }
 
+/* The first core's TSC, from any core. */
+static uint64_t common_tsc(void)
+{
+	return tsc_now() - (uint64_t)this_cpu()->tsc_offset;
+}
+
+static void note_paused(struct vm *vm)
+{
+	uint64_t now = common_tsc(), at = __atomic_load_n(&vm->paused_at, __ATOMIC_ACQUIRE);
+
+	while (at < now && !__atomic_compare_exchange_n(&vm->paused_at, &at, now, false,
+							__ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		;
+}
+
 int vm_pause(struct vm *vm)
 {
 	if (!change_state(vm, VM_RUNNING, VM_PAUSED))
+		return -EINVAL;
+	note_paused(vm);
+	yield_all(vm);
+	return 0;
+}
+
+/*
+ * For so long nothing of VM has been executed. One that has seen the pause's beginning only, since
+ * it is over before all vCPUs were out, has stood still for no time at all: what a guest has seen
+ * of a clock must not come again.
+ */
+static uint64_t pause_length(struct vm *vm)
+{
+	uint64_t now = common_tsc(), at;
+
+	if (__atomic_load_n(&vm->inside, __ATOMIC_SEQ_CST))
+		return 0;
+	at = __atomic_load_n(&vm->paused_at, __ATOMIC_ACQUIRE);
+	return now > at ? now - at : 0;
+}
+
+int vm_resume(struct vm *vm)
+{
+	uint64_t ticks;
+
+	spin_lock(&vm->dev_lock);
+	if (__atomic_load_n(&vm->state, __ATOMIC_ACQUIRE) == VM_PAUSED) {
+		ticks = pause_length(vm);
+		__atomic_add_fetch(&vm->stood_still, ticks, __ATOMIC_ACQ_REL);
+		dev_timers_delay(vm, ticks);
+	}
+	spin_unlock(&vm->dev_lock);
+	if (!change_state(vm, VM_PAUSED, VM_RUNNING))
 		return -EINVAL;
 	yield_all(vm);
 	return 0;
 }
 
-int vm_resume(struct vm *vm)
+/* The order is entered, then looked; resuming looks who is inside after the state was paused. */
+bool lifecycle_enter(struct vcpu *v)
 {
-	if (!change_state(vm, VM_PAUSED, VM_RUNNING))
-		return -EINVAL;
-	yield_all(vm);
-	return 0;
+	struct vm *vm = v->vm;
+	uint64_t ticks;
+
+	__atomic_add_fetch(&vm->inside, 1, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&vm->state, __ATOMIC_SEQ_CST) == VM_PAUSED) {
+		__atomic_sub_fetch(&vm->inside, 1, __ATOMIC_SEQ_CST);
+		return false;
+	}
+	ticks = __atomic_load_n(&vm->stood_still, __ATOMIC_ACQUIRE) - v->stood_still;
+	if (ticks) {
+		v->stood_still += ticks;
+		v->tsc_offset -= ticks;
+		hv->set_tsc_offset(v, v->tsc_offset);
+		lapic_timer_delay(v, ticks);
+	}
+	return true;
+}
+
+void lifecycle_leave(struct vcpu *v)
+{
+	if (__atomic_load_n(&v->vm->state, __ATOMIC_ACQUIRE) == VM_PAUSED)
+		note_paused(v->vm);
+	__atomic_sub_fetch(&v->vm->inside, 1, __ATOMIC_SEQ_CST);
 }
 
 int vm_stop(struct vm *vm)

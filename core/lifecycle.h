@@ -28,7 +28,7 @@ void vcpu_crash(struct vcpu *v, const char *why) __attribute__((cold));
  * From outside, on any core; they return at once, and the VM's cores follow. -EINVAL: VM is in no
  * state for this (what has ended can only be started, what does not run not be paused).
  */
-int vm_pause(struct vm *vm);
+int vm_pause(struct vm *vm); /* its clocks stand still, but for the time of day */
 int vm_resume(struct vm *vm);
 int vm_stop(struct vm *vm);  /* for good, whatever on_reboot and on_crash say */
 int vm_reset(struct vm *vm); /* a new life, whatever they say */
@@ -49,6 +49,13 @@ void lifecycle_dump(struct vcpu *v);
  * not.
  */
 bool lifecycle_start(struct vcpu *v);
+/*
+ * V, loaded on this core, is about to execute: false while its VM is paused. Its clocks are set
+ * back by the pauses that have passed. And it has come back, and executes nothing until it enters
+ * again.
+ */
+bool lifecycle_enter(struct vcpu *v);
+void lifecycle_leave(struct vcpu *v);
 /* V has been taken off its core for good, until a REQ_START. The last one of a VM decides what
  * comes next. */
 void lifecycle_parked(struct vcpu *v);

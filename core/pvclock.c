@@ -96,7 +96,8 @@ int pvclock_set_system_time(struct vcpu *v, uint64_t value)
 int pvclock_write_wall_clock(struct vcpu *v, uint64_t gpa)
 {
 	struct pvclock_wall *page = gmem_ptr(v->vm, gpa, sizeof(*page));
-	uint64_t ns = v->vm->wall_clock_ns + tsc_to_ns(v->vm->tsc_base);
+	uint64_t ns =
+		v->vm->wall_clock_ns + tsc_to_ns(v->vm->tsc_base + READ_ONCE(v->vm->stood_still));
 	uint32_t version;
 
 	if (!page || gpa & 3)

@@ -192,6 +192,8 @@ void run_vcpu(struct vcpu *v)
 {
 	struct hv_exit x;
 
+	if (!lifecycle_enter(v))
+		return;
 	while (prepare(v)) {
 		/* From here on a request interrupts this core; one that came before is seen by
 		 * run(). */
@@ -201,4 +203,5 @@ void run_vcpu(struct vcpu *v)
 		sched_attentive(false);
 		exit_dispatch(v, &x);
 	}
+	lifecycle_leave(v);
 }

@@ -20,17 +20,17 @@ _Static_assert(ACPI_PM1_CNT_PORT - ACPI_PM1_EVT_PORT == CONTROL, "one region");
 #define SLP_TYP(control) (((control) >> 10) & 7)
 #define SLP_EN		 0x2000u
 
-static uint32_t timer(void)
+static uint32_t timer(const struct acpi_pm *pm)
 {
-	return (uint32_t)clock_ticks(ACPI_PM_TMR_HZ);
+	return (uint32_t)clock_ticks(pm->vm, ACPI_PM_TMR_HZ);
 }
 
 /* The next change of the timer's highest bit, where somebody waits for it. */
 static void arm(struct acpi_pm *pm)
 {
-	uint64_t ticks = clock_ticks(ACPI_PM_TMR_HZ);
+	uint64_t ticks = clock_ticks(pm->vm, ACPI_PM_TMR_HZ);
 	bool waits = pm->enable & TMR_STS && !(pm->status & TMR_STS);
-	uint64_t at = clock_tsc_of(((ticks >> 31) + 1) << 31, ACPI_PM_TMR_HZ);
+	uint64_t at = clock_tsc_of(pm->vm, ((ticks >> 31) + 1) << 31, ACPI_PM_TMR_HZ);
 
 	if (!waits)
 		at = 0;
@@ -41,7 +41,7 @@ static void arm(struct acpi_pm *pm)
 /* TMR_STS is set whenever the timer's highest bit changes (4.8.3.3). */
 static void update(struct acpi_pm *pm)
 {
-	bool high = timer() >> 31;
+	bool high = timer(pm) >> 31;
 	bool sci;
 
 	if (high != pm->timer_high)
@@ -114,11 +114,10 @@ static void pm1(void *dev, struct vcpu *v, uint64_t offset, bool write, uint8_t 
 static void pm_timer(void *dev, struct vcpu *v, uint64_t offset, bool write, uint8_t size,
 		     uint64_t *value)
 {
-	(void)dev;
 	(void)v;
 	(void)size;
 	if (!write)
-		*value = timer() >> 8 * offset;
+		*value = timer(dev) >> 8 * offset;
 }
 
 int acpi_pm_init(struct acpi_pm *pm, struct vm *vm)
@@ -138,7 +137,7 @@ void acpi_pm_reset(struct acpi_pm *pm)
 	pm->status = 0;
 	pm->enable = 0;
 	pm->control = 0;
-	pm->timer_high = timer() >> 31;
+	pm->timer_high = timer(pm) >> 31;
 	pm->sci = false;
 	vm_set_irq(pm->vm, ACPI_SCI_GSI, false);
 }

@@ -36,7 +36,7 @@ enum { TIMER_CONFIG = 0, TIMER_COMPARATOR = 8 };
 
 static uint64_t counter(const struct hpet *h)
 {
-	return h->counter + (h->config & ENABLE ? clock_ticks(HPET_HZ) : 0);
+	return h->counter + (h->config & ENABLE ? clock_ticks(h->vm, HPET_HZ) : 0);
 }
 
 static unsigned int index_of(const struct hpet_timer *t)
@@ -121,7 +121,7 @@ static void arm_from(struct hpet_timer *t, uint64_t from)
 		dev_timer_set(t->hpet->vm, &t->expiry, 0);
 		return;
 	}
-	tsc = clock_tsc_of(at, HPET_HZ);
+	tsc = clock_tsc_of(t->hpet->vm, at, HPET_HZ);
 	if (t->config & T_PERIODIC)
 		tsc = MAX(tsc, clock_tsc_after(1000ull * HPET_MIN_TICK / (HPET_HZ / 1000000)));
 	dev_timer_set(t->hpet->vm, &t->expiry, tsc);
@@ -170,7 +170,7 @@ static void write_config(struct hpet *h, uint64_t value)
 		set_line(&h->timer[i], false); /* where it was */
 	h->config = value & CONFIG_WRITABLE;
 	if ((old ^ h->config) & ENABLE)
-		h->counter = h->config & ENABLE ? now - clock_ticks(HPET_HZ) : now;
+		h->counter = h->config & ENABLE ? now - clock_ticks(h->vm, HPET_HZ) : now;
 	if ((old ^ h->config) & LEGACY)
 		h->replace(h->ctx, h->config & LEGACY);
 	for (unsigned int i = 0; i < HPET_TIMERS; i++) {

@@ -32,9 +32,9 @@
  */
 #define MIN_PERIOD_NS 20000
 
-static uint64_t now(void)
+static uint64_t now(const struct i8254 *pit)
 {
-	return clock_ticks(I8254_HZ);
+	return clock_ticks(pit->vm, I8254_HZ);
 }
 
 /* ---- one counter ---- */
@@ -306,7 +306,7 @@ static void set_line(struct i8254 *pit, bool level)
 static void arm(struct i8254 *pit, uint64_t t)
 {
 	uint64_t rise = next_rise(&pit->counter[0], t);
-	uint64_t at = rise == NEVER ? 0 : clock_tsc_of(rise, I8254_HZ);
+	uint64_t at = rise == NEVER ? 0 : clock_tsc_of(pit->vm, rise, I8254_HZ);
 
 	if (at && is_periodic(&pit->counter[0]))
 		at = MAX(at, clock_tsc_after(MIN_PERIOD_NS));
@@ -321,7 +321,7 @@ static void expired(void *dev)
 {
 	struct i8254 *pit = dev;
 	struct i8254_counter *c = &pit->counter[0];
-	uint64_t t = now();
+	uint64_t t = now(pit);
 
 	if (c->mode != 0)
 		set_line(pit, false);
@@ -371,7 +371,7 @@ static void write_control_port(struct i8254 *pit, uint8_t control, uint64_t t)
 static void pit_byte(void *dev, uint64_t offset, bool write, uint8_t *byte)
 {
 	struct i8254 *pit = dev;
-	uint64_t t = now();
+	uint64_t t = now(pit);
 
 	if (offset == CONTROL) {
 		if (write)
@@ -398,7 +398,7 @@ static void port_b(void *dev, struct vcpu *v, uint64_t offset, bool write, uint8
 		   uint64_t *byte)
 {
 	struct i8254 *pit = dev;
-	uint64_t t = now();
+	uint64_t t = now(pit);
 
 	(void)v;
 	(void)offset;
@@ -425,7 +425,7 @@ int i8254_init(struct i8254 *pit, struct vm *vm)
 
 void i8254_reset(struct i8254 *pit)
 {
-	uint64_t t = now();
+	uint64_t t = now(pit);
 
 	pit->port_b = 0;
 	pit->line = false;

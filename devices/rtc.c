@@ -292,8 +292,7 @@ static void update_line(struct rtc *rtc)
 	bool line = rtc->flags & rtc->ram[REG_B] & B_ENABLE;
 	uint64_t at = line ? NEVER : next_event(rtc);
 
-	dev_timer_set(rtc->vm, &rtc->timer,
-		      at == NEVER ? 0 : clock_tsc_of(at - rtc->vm->wall_clock_ns, NS_PER_S));
+	dev_timer_set(rtc->vm, &rtc->timer, at == NEVER ? 0 : clock_wall_tsc(rtc->vm, at));
 	if (line == rtc->line)
 		return;
 	rtc->line = line;
@@ -417,7 +416,7 @@ static void port(void *dev, struct vcpu *v, uint64_t offset, bool write, uint8_t
 
 int rtc_init(struct rtc *rtc, struct vm *vm)
 {
-	*rtc = (struct rtc){.vm = vm, .timer = {.expired = expired, .dev = rtc}};
+	*rtc = (struct rtc){.vm = vm, .timer = {.of_day = true, .expired = expired, .dev = rtc}};
 	dev_timer_add(vm, &rtc->timer);
 	rtc_reset(rtc);
 	return bus_add_pio(vm, RTC_PORT, 2, port, rtc);

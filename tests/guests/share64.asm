@@ -47,6 +47,7 @@ start:
 %include "common.inc"
 %include "number.inc"
 %include "clock.inc"
+%include "number.inc"
 
 begun:		db "share64: begun", 13, 10, 0
 had:		db "share64: had ", 0

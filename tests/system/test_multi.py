@@ -296,6 +296,48 @@ def test_nothing_starts_by_itself(boot, accel):
     assert "flat64: hello, memory 16 MiB" in m.text()
 
 
+# ---- pauses ----
+
+def gaps(machine, seconds):
+    """The widest gaps, in ms, that gap64 has seen in its TSC and in its ACPI timer in each of so many seconds."""
+    pairs = [machine.expect(r"gap64: tsc (\d+) ms, timer (\d+) ms").groups() for _ in range(seconds)]
+    return [int(gap) for pair in pairs for gap in pair]
+
+
+def test_pause_stops_the_clocks(boot, accel):
+    """A guest sees nothing of a pause that is longer than any that it sees otherwise."""
+    m = boot(flat("gap64"), ["gap64.bin"], accel)
+    assert max(gaps(m, 2)) < 500
+    monitor = Monitor(m)
+    monitor.open()
+    for pause in (5, 3):
+        monitor.run("pause gap64", "socle: vm gap64: paused")
+        time.sleep(pause)
+        monitor.run("resume gap64", "socle: vm gap64: resumed")
+    m.send(ESCAPE)
+    assert max(gaps(m, 5)) < 500
+
+
+@pytest.mark.long
+def test_linux_sees_no_pause(boot):
+    """25 seconds, more than its watchdog for hung processors grants, and it has nothing to say about it."""
+    m = boot(linux_vm("192M", vcpus=2, cmdline="console=ttyS0 quiet"), linux_files(), "tcg")
+    shell = Shell(m)
+    shell.wait()
+    before = float(shell.run("cat /proc/uptime").split()[0])
+    said = shell.run("dmesg | grep -c .")
+    monitor = Monitor(m)
+    monitor.open()
+    monitor.run("pause linux", "socle: vm linux: paused")
+    time.sleep(25)
+    monitor.run("resume linux", "socle: vm linux: resumed")
+    m.send(ESCAPE)
+    assert float(shell.run("cat /proc/uptime").split()[0]) - before < 20
+    assert shell.run("dmesg | grep -c .") == said, shell.run("dmesg | tail")
+    m.send("poweroff\r")
+    m.finish()
+
+
 # ---- lives ----
 
 @pytest.mark.weight(3)

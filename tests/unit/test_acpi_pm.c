@@ -103,7 +103,7 @@ static void timer_status(void **state)
 /* The system control interrupt comes when the timer overflows, without anybody looking. */
 static void overflow_interrupts(void **state)
 {
-	uint64_t overflow = clock_tsc_of(1ULL << 31, ACPI_PM_TMR_HZ);
+	uint64_t overflow = clock_tsc_of(vm, 1ULL << 31, ACPI_PM_TMR_HZ);
 
 	(void)state;
 	vm->state = VM_RUNNING;
@@ -120,7 +120,7 @@ static void overflow_interrupts(void **state)
 	assert_int_equal(vm->timers_at, 0);
 	fake_out(vm, PM1_STS, 2, 1);
 	assert_false(fake.line[ACPI_SCI_GSI]);
-	assert_int_equal(vm->timers_at, clock_tsc_of(2ULL << 31, ACPI_PM_TMR_HZ));
+	assert_int_equal(vm->timers_at, clock_tsc_of(vm, 2ULL << 31, ACPI_PM_TMR_HZ));
 	fake_out(vm, PM1_EN, 2, 0);
 	assert_int_equal(vm->timers_at, 0);
 	fake_out(vm, PM1_EN, 2, 1);

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "core/clock.h"
+#include "core/devtimer.h"
 #include "core/lapic.h"
 #include "core/lapic_page.h"
 #include "core/lifecycle.h"
@@ -239,6 +241,153 @@ static void test_no_kick_for_nothing(void **state)
 	assert_int_equal(machine.cpu[0].kicks, 0);
 }
 
+/* ---- pauses ---- */
+
+/* The fake machine stops in the middle of the guest's turn, which does not go on then; and before
+ * the end where nobody has anything to do. */
+static void run_until(uint64_t end)
+{
+	fake_machine_run(0, end);
+	fake.tsc = MAX(fake.tsc, end);
+	a->inside = 0;
+}
+
+/* What the guest saw of its TSC last, and the longest step that it made. */
+static uint64_t seen_tsc, longest_step;
+
+static void look_at_tsc(struct vcpu *v)
+{
+	uint64_t now = fake.tsc + fake_of(v)->tsc_offset;
+
+	assert_true(now >= seen_tsc);
+	longest_step = MAX(longest_step, now - seen_tsc);
+	seen_tsc = now;
+}
+
+static const struct fake_step looking[] = {{.guest = look_at_tsc, .ticks = MS}};
+
+static void start_looking(void)
+{
+	seen_tsc = longest_step = 0;
+	script(a, 0, looking, 1);
+	vm_start(a);
+	run_until(50 * MS);
+}
+
+/* Minutes, of which the guest's TSC, and what counts with it, know nothing. */
+static void test_pause_stops_the_clock(void **state)
+{
+	uint64_t ticks, last;
+
+	(void)state;
+	start_looking();
+	assert_int_equal(vm_pause(a), 0);
+	assert_int_equal(vm_pause(a), -EINVAL);
+	last = seen_tsc;
+	ticks = clock_ticks(a, 1000);
+	run_until(300000 * MS);
+	assert_int_equal(seen_tsc, last);
+	assert_int_equal(vm_resume(a), 0);
+	assert_in_range(clock_ticks(a, 1000), ticks, ticks + 1);
+	run_until(300050 * MS);
+	assert_in_range(longest_step, MS, 2 * MS);
+	assert_in_range(seen_tsc, 98 * MS, 101 * MS);
+	/* A second one adds to the first. */
+	assert_int_equal(vm_pause(a), 0);
+	run_until(400000 * MS);
+	assert_int_equal(vm_resume(a), 0);
+	run_until(400050 * MS);
+	assert_in_range(longest_step, MS, 2 * MS);
+	assert_in_range(seen_tsc, 147 * MS, 152 * MS);
+	assert_int_equal(vm_resume(a), -EINVAL);
+}
+
+static uint64_t expired_at;
+
+static void timer_expired(void *dev)
+{
+	(void)dev;
+	expired_at = fake.tsc;
+}
+
+/* Its timers are late by as much, but for those of the time of day. */
+static void test_pause_delays_timers(void **state)
+{
+	static struct dev_timer timer, day;
+
+	(void)state;
+	timer = (struct dev_timer){.expired = timer_expired};
+	day = (struct dev_timer){.expired = timer_expired, .of_day = true};
+	dev_timer_add(a, &timer);
+	dev_timer_add(a, &day);
+	expired_at = 0;
+	wakes = 0;
+	script(a, 0, napping, 1);
+	vm_start(a);
+	run_until(20 * MS);
+	dev_timer_set(a, &timer, 45 * MS);
+	assert_int_equal(wakes, 1);
+	assert_int_equal(vm_pause(a), 0);
+	run_until(1020 * MS);
+	assert_int_equal(wakes, 1);
+	assert_int_equal(vm_resume(a), 0);
+	/* Its nap of 30 ms had 10 to go, the device's timer 25. */
+	run_until(1100 * MS);
+	assert_in_range(woke_at[1], 1030 * MS, 1031 * MS);
+	assert_in_range(expired_at, 1045 * MS, 1046 * MS);
+	dev_timer_set(a, &day, 1110 * MS);
+	assert_int_equal(vm_pause(a), 0);
+	run_until(2000 * MS);
+	assert_int_equal(vm_resume(a), 0);
+	run_until(2001 * MS);
+	assert_in_range(expired_at, 2000 * MS, 2001 * MS);
+}
+
+/* The pause is over before the vCPU, which another core still runs, has seen it. */
+static void pause_and_resume(struct vcpu *v)
+{
+	look_at_tsc(v);
+	machine.here = 1;
+	assert_int_equal(vm_pause(v->vm), 0);
+	fake.tsc += MS;
+	look_at_tsc(v);
+	assert_int_equal(vm_resume(v->vm), 0);
+	machine.here = 0;
+	look_at_tsc(v);
+}
+
+static void test_clock_never_goes_back(void **state)
+{
+	static const struct fake_step steps[] = {{.guest = pause_and_resume, .ticks = MS}};
+
+	(void)state;
+	seen_tsc = longest_step = 0;
+	/* Another has its turns: it enters anew again and again. */
+	b = fake_hv_vm(2, 1);
+	script(a, 0, steps, 1);
+	script(b, 0, busy, 1);
+	vm_start(b);
+	vm_start(a);
+	run_until(50 * MS);
+	assert_in_range(seen_tsc, 48 * MS, 52 * MS);
+}
+
+/* A life that ended while it was paused leaves nothing to the next. */
+static void test_pause_ends_with_its_life(void **state)
+{
+	(void)state;
+	start_looking();
+	assert_int_equal(vm_pause(a), 0);
+	run_until(1000 * MS);
+	assert_int_equal(vm_resume(a), 0);
+	assert_int_equal(vm_pause(a), 0);
+	assert_int_equal(vm_reset(a), 0);
+	seen_tsc = 0;
+	run_until(1050 * MS);
+	assert_int_equal(a->lives, 2);
+	assert_in_range(seen_tsc, 48 * MS, 51 * MS);
+}
+
 /* ---- lives ---- */
 
 static void shut_down(struct vcpu *v)
@@ -459,6 +608,10 @@ int main(void)
 		T(kick_wakes_a_core, setup_smp),
 		T(no_kick_for_nothing, setup_smp),
 		T(last_one_ends_the_machine, setup_two),
+		T(pause_stops_the_clock, setup_one),
+		T(pause_delays_timers, setup_one),
+		T(clock_never_goes_back, setup_smp),
+		T(pause_ends_with_its_life, setup_one),
 		T(reboot, setup_one),
 		T(reboot_that_stops, setup_one),
 		T(crashes_in_a_row, setup_one),
