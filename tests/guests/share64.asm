@@ -45,7 +45,6 @@ start:
 	jmp	.second
 
 %include "common.inc"
-%include "number.inc"
 %include "clock.inc"
 %include "number.inc"
 
