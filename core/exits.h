@@ -56,9 +56,11 @@ unsigned int exit_mov(struct vcpu *v, const uint8_t *code, uint64_t gpa, bool wr
 #define HYPERCALL_ENOSYS 1000 /* KVM_ENOSYS */
 static inline void exit_hypercall(struct vcpu *v, uint8_t cpl)
 {
-	v->gpr[RAX] = (uint64_t)-HYPERCALL_ENOSYS;
+	/* A branch is shorter here than what the compiler makes of two constants. */
 	if (unlikely(cpl))
-		v->gpr[RAX] = (uint64_t)-EPERM;
+		WRITE_ONCE(v->gpr[RAX], (uint64_t)-EPERM);
+	else
+		WRITE_ONCE(v->gpr[RAX], (uint64_t)-HYPERCALL_ENOSYS);
 }
 
 /*

@@ -11,7 +11,7 @@
 
 /* RF was for the instruction that is done; a single step is due behind it, which the processor
  * delivers after the next entry (27.6.3). */
-static noinline void retire(uint64_t flags)
+static void retire(uint64_t flags)
 {
 	if (flags & RFLAGS_RF)
 		vmwrite(VMCS_GUEST_RFLAGS, flags & ~RFLAGS_RF);
@@ -19,12 +19,11 @@ static noinline void retire(uint64_t flags)
 		vmwrite(VMCS_GUEST_PENDING_DEBUG, DR6_BS);
 }
 
-/* The one place where RIP advances. */
-static always_inline void skip_insn(uint64_t len)
+/* The one place where RIP advances. Returns RFLAGS, for retire() where TF or RF is set. */
+static always_inline uint64_t skip_insn(uint64_t len)
 {
 	uint64_t rip = vmread(VMCS_GUEST_RIP) + len;
 	uint32_t intr = (uint32_t)vmread(VMCS_GUEST_INTERRUPTIBILITY);
-	uint64_t flags;
 
 	/* Outside 64-bit mode EIP wraps at 4 GiB; a segment's limit is for the processor to find.
 	 */
@@ -35,14 +34,12 @@ static always_inline void skip_insn(uint64_t len)
 	/* An interrupt shadow ends with the instruction that it was for (25.4.2). */
 	if (unlikely(intr & (INTR_STI | INTR_MOV_SS)))
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, intr & ~(INTR_STI | INTR_MOV_SS));
-	flags = vmread(VMCS_GUEST_RFLAGS);
-	if (unlikely(flags & (RFLAGS_TF | RFLAGS_RF)))
-		retire(flags);
+	return vmread(VMCS_GUEST_RFLAGS);
 }
 
 void vmx_skip_insn(struct vcpu *v, unsigned int len)
 {
-	skip_insn(len);
+	retire(skip_insn(len));
 	v->st_valid &= ~(uint32_t)(ST_RIP | ST_INTR);
 }
 
@@ -88,10 +85,19 @@ static always_inline enum vmx_run_result go_on(struct vcpu *v)
 	return RUN_AGAIN;
 }
 
+static noinline enum vmx_run_result retire_and_go_on(struct vcpu *v, uint64_t flags)
+{
+	retire(flags);
+	return go_on(v);
+}
+
 /* Behind an instruction that is done with. */
 static always_inline enum vmx_run_result next(struct vcpu *v)
 {
-	skip_insn(vmread(VMCS_EXIT_INSN_LEN));
+	uint64_t flags = skip_insn(vmread(VMCS_EXIT_INSN_LEN));
+
+	if (unlikely(flags & (RFLAGS_TF | RFLAGS_RF)))
+		return retire_and_go_on(v, flags);
 	return go_on(v);
 }
 
