@@ -43,6 +43,7 @@ METRICS = (
     ("ipi-halted-and-back", "ipi-halted-and-back", "ipi-halted-and-back", {"vmx": None}),
 )
 # What a boot is, and the rows that are no exit's cost.
+CLOCK = {"vmx": 50e6, "svm": 1000e6}  # ticks of the TSC in a second
 BOOT_TARGET, IDLE_TARGET, IDLE_SECONDS = 5000, 10, 10
 SIZE_TARGET, LINES_TARGET, MEMORY_TARGET, VMCS_TARGET = 256 << 10, 15000, 256, 6
 # Over their targets, and known to be: README.md says why. What CI holds them to.
@@ -142,11 +143,13 @@ class Bench:
 
     # ---- Socle ----
 
-    def socle(self, bed, vcpus, model=None):
+    def socle(self, bed, vcpus, model=None, cpu=None):
+        """The benchmark's guest. With CPU its one vCPU runs there, which is the last of the machine's processors."""
         config = f"[socle]\nlog = debug\n[vm bench]\nkind = flat64\nmemory = 32M\nvcpus = {vcpus}\nkernel = guest.bin\n"
-        name = f"socle-{vcpus}" + ("-old" if model else "")
+        config += f"cpus = {cpu}\n" if cpu else ""
+        name = f"socle-{vcpus}" + ("-old" if model else "") + ("-elsewhere" if cpu else "")
         image = self.image(name, os.path.join(self.build, "socle.efi"), config, [self.path("guest.bin")])
-        return self.boot(name, bed, image, vcpus, model)
+        return self.boot(name, bed, image, cpu + 1 if cpu else vcpus, model)
 
     def socle_linux(self, bed, run="poweroff"):
         """Debian's kernel to its /init, which does RUN; what that took in exits."""
@@ -256,6 +259,12 @@ def measure_idle(bench, beds, rows):
         exits = attempt(bench.socle_linux, bed, f"sleep {IDLE_SECONDS}; poweroff").exits
         more = (sum(exits.values()) - boot) / IDLE_SECONDS if exits and boot else None
         rows["idle-exits-a-second", bed] = row(more, IDLE_TARGET)
+
+
+def measure_spin(bench, rows):
+    """What disturbs a guest that does nothing and has a core alone: not the boot core, which also keeps house."""
+    spinning = attempt(bench.socle, "vmx", 1, None, 1).metrics.get("spinning")
+    rows["spinning-exits-a-second", "vmx"] = row(None if spinning is None else spinning * CLOCK["vmx"], 0)
 
 
 def measure_traces(bench, beds, rows):
@@ -370,6 +379,8 @@ def main():
     measure_boots(bench, [bed for bed in beds if bed == "svm" or not args.exits_only], rows)
     if not args.exits_only:
         measure_idle(bench, ["svm"] if "svm" in beds else [], rows)
+        if "vmx" in beds:
+            measure_spin(bench, rows)
     measure_tree(bench, rows)
     finish(rows, baseline)
     write_csv(os.path.join(bench.build, "bench.csv"), rows)

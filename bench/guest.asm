@@ -2,6 +2,7 @@
 ; timer, and measures by RDTSC what its exits cost; with two processors it measures the way to the other one and back
 ; instead. It says on COM1
 ;	bench: metric NAME TICKS COUNT		ticks of the TSC for COUNT rounds of a loop, the loop included
+;	bench: metric spinning GAPS TICKS	times that something came between two instructions of a loop that did nothing
 ;	bench: check NAME ok|wrong
 ;	bench: end
 	bits 64
@@ -33,6 +34,9 @@ MSR_X2_TIMER	equ 0x832
 MSR_X2_SELF	equ 0x83f
 V_TIMER		equ 0x40
 V_IPI		equ 0x41
+
+SPIN		equ 200000000		; ticks
+GAP		equ 60			; what two readings in a row are apart at most, of an exit far from it
 
 ; Far enough that no loop ends after it, near enough for a 32-bit timer.
 TIMER_AHEAD	equ 2000000000
@@ -258,6 +262,36 @@ start:
 	xor	ebx, 0x4000
 	or	rax, rbx
 	VERDICT
+
+; ---- doing nothing -------------------------------------------------------------------------------------------------
+
+	call	begin
+	xor	ebp, ebp
+	call	start_round
+	lea	r14, [rax + SPIN]
+	sti
+.spin:
+	rdtsc
+	shl	rdx, 32
+	or	rax, rdx
+	mov	rcx, rax
+	sub	rcx, r13
+	mov	r13, rax
+	cmp	rcx, GAP
+	jbe	.undisturbed
+	inc	rbp
+.undisturbed:
+	cmp	rax, r14
+	jb	.spin
+	cli
+	lea	rsi, [text_spinning]
+	call	puts
+	mov	rax, rbp
+	call	print_number
+	mov	eax, SPIN
+	call	print_number
+	lea	rsi, [text_line]
+	call	puts
 	jmp	finish
 
 ; ---- two processors ------------------------------------------------------------------------------------------------
@@ -606,6 +640,7 @@ trampoline_size	equ $ - trampoline
 ; ---- data ----------------------------------------------------------------------------------------------------------
 
 text_metric:	db "bench: metric ", 0
+text_spinning:	db "bench: metric spinning", 0
 text_check:	db "bench: check ", 0
 text_ok:	db " ok", 13, 10, 0
 text_wrong:	db " wrong", 13, 10, 0
