@@ -148,7 +148,7 @@ enum exception_vector {
 #define PF_U	BIT(2)
 #define PF_RSVD BIT(3)
 #define PF_I	BIT(4)
-#define PF_PK   BIT(5)
+#define PF_PK	BIT(5)
 
 struct cpuid_regs {
 	uint32_t eax, ebx, ecx, edx;
