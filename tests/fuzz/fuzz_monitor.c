@@ -1,4 +1,4 @@
-/* links: core/run.c core/devtimer.c core/event.c core/cr.c core/share.c core/vcpu.c core/mmio.c core/bus.c core/gmem.c core/pvclock.c core/lapic.c core/lapic_irq.c core/lapic_timer.c core/clock.c core/lineedit.c tests/unit/support/core_exit.c tests/unit/support/core_sched.c tests/unit/support/core_lifecycle.c tests/unit/support/core_msr.c tests/unit/support/core_cpuid.c emul/alu.c emul/decode.c emul/exec.c emul/string.c emul/tables.c emul/walk.c arch/x86/paging.c lib/log.c lib/fmt.c lib/strbuf.c tests/unit/support/fake_core.c tests/unit/support/fake_machine.c tests/unit/support/fake_hv.c -lcmocka */
+/* links: core/lineedit.c core/console_own.c core/run.c core/devtimer.c core/event.c core/cr.c core/share.c core/vcpu.c core/mmio.c core/task.c core/debug.c core/bus.c core/gmem.c core/pvclock.c core/lapic.c core/lapic_irq.c core/lapic_timer.c core/clock.c tests/unit/support/core_exit.c tests/unit/support/core_sched.c tests/unit/support/core_lifecycle.c tests/unit/support/core_msr.c tests/unit/support/core_cpuid.c emul/alu.c emul/decode.c emul/exec.c emul/string.c emul/tables.c emul/walk.c arch/x86/paging.c lib/log.c lib/fmt.c lib/strbuf.c tests/unit/support/fake_core.c tests/unit/support/fake_machine.c tests/unit/support/fake_hv.c -lcmocka */
 /*
  * What is typed at the physical console, to the monitor and to two VMs that write and end while it
  * is: all of core/'s life cycle stands behind the commands. The input is bytes; two of them mean
@@ -40,21 +40,24 @@ size_t pages_peak(void)
 	return 2;
 }
 
-static unsigned int tx_room(void)
+static unsigned int tx_room(void *ctx)
 {
+	(void)ctx;
 	return port.room;
 }
 
 /* What comes out is lines, and the few sequences that draw the line being typed. */
-static void tx(uint8_t byte)
+static void tx(void *ctx, uint8_t byte)
 {
+	(void)ctx;
 	assert(port.room > 0);
 	port.room--;
 	assert(byte == '\r' || byte == '\n' || byte == '\b' || byte == 0x1b || byte >= 0x20);
 }
 
-static bool rx(uint8_t *byte)
+static bool rx(void *ctx, uint8_t *byte)
 {
+	(void)ctx;
 	if (!port.count)
 		return false;
 	port.count--;
@@ -62,8 +65,9 @@ static bool rx(uint8_t *byte)
 	return true;
 }
 
-static void tx_irq(bool on)
+static void tx_irq(void *ctx, bool on)
 {
+	(void)ctx;
 	(void)on;
 }
 
@@ -86,7 +90,7 @@ static void output_room(void *dev)
 
 static void build(void)
 {
-	static const struct console_port ops = {tx_room, tx, rx, tx_irq};
+	static const struct console_port ops = {tx_room, tx, rx, tx_irq, NULL};
 
 	memset(&con, 0, sizeof(con));
 	memset(&mon, 0, sizeof(mon));
@@ -107,7 +111,7 @@ static void build(void)
 static void tear_down(void)
 {
 	log_set_sink(NULL, NULL);
-	assert(con.lock.next == con.lock.owner);
+	assert(console_lock.next == console_lock.owner);
 	free(con.mon.ring);
 	for (size_t i = 0; i < VMS; i++)
 		free(vms[i]->console);
