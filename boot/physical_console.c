@@ -344,7 +344,7 @@ void physical_console_use_irq(const struct handover *h)
 	const struct acpi_info *acpi = firmware_tables(h->rsdp);
 	struct uart *u;
 
-	sched_set_housekeeping(tick);
+	sched_set_housekeeping(pcpus[0], tick);
 	if (!count && !own_count && !screen)
 		return;
 	for (size_t i = 0; (u = port_at(i)); i++)

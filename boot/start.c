@@ -20,6 +20,7 @@
 #include "boot/power.h"
 #include "boot/serial.h"
 #include "boot/vms.h"
+#include "boot/watch.h"
 #include "core/lifecycle.h"
 #include "core/sched.h"
 #include "core/vm.h"
@@ -239,6 +240,7 @@ static _Noreturn void run(void)
 	vms_build(h);
 	print_memory();
 	physical_console_use_irq(h);
+	watch_init();
 	ready = true;
 	vms_start();
 	sched_loop(pcpus[0]);

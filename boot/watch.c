@@ -5,8 +5,10 @@
 #include "arch/x86/percpu.h"
 #include "arch/x86/tsc.h"
 #include "boot/faults.h"
+#include "boot/physical_console.h"
 #include "core/sched.h"
 #include "lib/log.h"
+#include "lib/strbuf.h"
 
 #define PERIOD_NS 1000000000ull
 
@@ -43,23 +45,41 @@ static void send_nmi(struct pcpu *cpu)
 	apic_send_nmi(cpu->apic_id);
 }
 
-static void report(const struct pcpu *cpu)
+static void describe(const struct pcpu *cpu, struct strbuf *sb)
 {
+	uint64_t base = (uint64_t)(uintptr_t)_image_start;
+
+	sb_printf(sb, "cpu %u does not answer", cpu->id);
 	if (__atomic_load_n(&cores[cpu->id].taken, __ATOMIC_ACQUIRE))
-		log_error("cpu %u does not answer: an NMI found it at socle.efi+%llx", cpu->id,
-			  (unsigned long long)(cores[cpu->id].rip -
-					       (uint64_t)(uintptr_t)_image_start));
+		sb_printf(sb, ": an NMI found it at socle.efi+%llx",
+			  (unsigned long long)(cores[cpu->id].rip - base));
 	else
-		log_error("cpu %u does not answer, and takes no NMI", cpu->id);
+		sb_puts(sb, ", and takes no NMI");
 }
 
-static enum health look(struct pcpu *cpu, enum health before)
+/*
+ * The consoles are the boot core's work: where that is what hangs, perhaps with their lock, this
+ * goes past them.
+ */
+static void report(const struct pcpu *cpu)
 {
-	if (before != WELL && sched_answered(cpu)) {
-		if (before == REPORTED)
-			log_warn("cpu %u answers again", cpu->id);
-		before = WELL;
+	char text[120];
+	struct strbuf sb;
+
+	sb_init(&sb, text, sizeof(text));
+	if (cpu->id) {
+		describe(cpu, &sb);
+		log_error("%s", text);
+		return;
 	}
+	sb_puts(&sb, "\r\nsocle: error: ");
+	describe(cpu, &sb);
+	sb_puts(&sb, "\r\n");
+	physical_console_panic(text, sb.len);
+}
+
+static enum health ask(struct pcpu *cpu, enum health before)
+{
 	switch (before) {
 	case WELL:
 		sched_ask(cpu);
@@ -75,6 +95,18 @@ static enum health look(struct pcpu *cpu, enum health before)
 	}
 }
 
+static void look(struct pcpu *cpu)
+{
+	enum health before = cores[cpu->id].health;
+
+	if (before != WELL && sched_answered(cpu)) {
+		if (before == REPORTED)
+			log_warn("cpu %u answers again", cpu->id);
+		before = WELL;
+	}
+	cores[cpu->id].health = ask(cpu, before);
+}
+
 uint64_t watch_tick(void)
 {
 	uint64_t now = tsc_now();
@@ -83,8 +115,25 @@ uint64_t watch_tick(void)
 		return next;
 	for (unsigned int i = 0; i < cpu_count; i++)
 		if (pcpus[i]->state == CPU_ONLINE && pcpus[i] != this_cpu())
-			cores[i].health = look(pcpus[i], cores[i].health);
+			look(pcpus[i]);
 	faults_poll(); /* the others do when they are asked */
 	next = now + tsc_from_ns(PERIOD_NS);
 	return next;
+}
+
+/* Of the core that watches the boot core. */
+static uint64_t watch_boot_core(void)
+{
+	look(pcpus[0]);
+	return tsc_now() + tsc_from_ns(PERIOD_NS);
+}
+
+void watch_init(void)
+{
+	for (unsigned int i = 1; i < cpu_count; i++) {
+		if (pcpus[i]->state == CPU_ONLINE) {
+			sched_set_housekeeping(pcpus[i], watch_boot_core);
+			return;
+		}
+	}
 }

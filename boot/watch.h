@@ -1,6 +1,7 @@
 /*
- * Do all cores of the hypervisor still answer? The boot core asks every second. One that does not
- * look at what it is asked is reached by NMI, and where that finds it is reported.
+ * Do all cores of the hypervisor still answer? The boot core asks every second, and the next one
+ * asks the boot core. One that does not look at what it is asked is reached by NMI, and where that
+ * finds it is reported.
  */
 #ifndef BOOT_WATCH_H
 #define BOOT_WATCH_H
@@ -12,7 +13,9 @@ struct int_frame;
 
 /* In an NMI's handler: whether it was for the watch, which has noted where the core was. */
 bool watch_on_nmi(struct int_frame *frame);
-/* On the boot core. Returns the host TSC at which to call again. */
+/* Has another core watch this one. On the boot core, when the others are online. */
+void watch_init(void);
+/* On the boot core: looks at the others. Returns the host TSC at which to call again. */
 uint64_t watch_tick(void);
 
 #endif

@@ -24,13 +24,11 @@ struct sched {
 	uint64_t armed;	      /* host TSC the physical timer is set to; 0: stopped */
 	uint64_t vclock;      /* virtual time of the vCPU that had the last turn, as it began */
 	unsigned int count;
+	uint64_t (*housekeeping)(void); /* by the clock: next at housekeeping_at */
+	uint64_t housekeeping_at;
 	uint32_t question, answer; /* sched_ask(): any core; this one */
 	uint32_t attentive;	   /* in a guest, about to enter one, or idle: a kick is wanted */
 };
-
-/* The boot core's, by the clock. */
-static uint64_t (*housekeeping)(void);
-static uint64_t housekeeping_at;
 
 /* Each core calls it when it is asked. */
 static void (*on_question)(void);
@@ -50,16 +48,6 @@ static uint64_t slice(void)
 	return tsc_from_ns(slice_us * 1000);
 }
 
-void sched_set_housekeeping(uint64_t (*fn)(void))
-{
-	housekeeping = fn;
-}
-
-void sched_keep_house_now(void)
-{
-	housekeeping_at = 0;
-}
-
 void sched_set_on_question(void (*fn)(void))
 {
 	on_question = fn;
@@ -68,6 +56,16 @@ void sched_set_on_question(void (*fn)(void))
 static struct sched *sched_of(const struct pcpu *cpu)
 {
 	return cpu->core_private;
+}
+
+void sched_set_housekeeping(struct pcpu *cpu, uint64_t (*fn)(void))
+{
+	sched_of(cpu)->housekeeping = fn;
+}
+
+void sched_keep_house_now(void)
+{
+	sched_of(this_cpu())->housekeeping_at = 0;
 }
 
 int sched_init_cpu(struct pcpu *cpu)
@@ -327,14 +325,18 @@ static bool others_want(struct vcpu *v)
 
 static void keep_house(void)
 {
-	if (housekeeping && this_cpu()->id == 0 && tsc_now() >= housekeeping_at)
-		housekeeping_at = housekeeping();
+	struct sched *s = sched_of(this_cpu());
+
+	if (s->housekeeping && tsc_now() >= s->housekeeping_at)
+		s->housekeeping_at = s->housekeeping();
 }
 
 /* When the core must be outside guests and awake for it; ~0: never. */
 static uint64_t housekeeping_deadline(void)
 {
-	return housekeeping && this_cpu()->id == 0 ? housekeeping_at : ~0ull;
+	const struct sched *s = sched_of(this_cpu());
+
+	return s->housekeeping ? s->housekeeping_at : ~0ull;
 }
 
 /* V has used its core until NOW. */

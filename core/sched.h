@@ -61,15 +61,15 @@ void sched_interrupted(void);
 /* From now on until sched_attentive(false), sched_kick() interrupts this core. */
 void sched_attentive(bool on);
 /*
- * FN is called on the boot core, outside guests, at the host TSC that it returned last (at once at
- * first). At boot. For what is due by the clock: consoles.
+ * FN is called on CPU, outside guests, at the host TSC that it returned last (at once at first). At
+ * boot. For what is due by the clock: consoles, the watch.
  */
-void sched_set_housekeeping(uint64_t (*fn)(void));
-/* FN is called soon, whatever it returned last. On the boot core. */
+void sched_set_housekeeping(struct pcpu *cpu, uint64_t (*fn)(void));
+/* What keeps this core's house is called soon, whatever it returned last. */
 void sched_keep_house_now(void);
 /*
- * Does CPU's loop still turn? sched_ask() wants to know, from the boot core; CPU answers before it
- * enters a guest or idles next.
+ * Does CPU's loop still turn? sched_ask() wants to know, always from the same core; CPU answers
+ * before it enters a guest or idles next.
  */
 void sched_ask(struct pcpu *cpu);
 bool sched_answered(const struct pcpu *cpu);

@@ -1,10 +1,12 @@
 """Several machines at once: their cores, consoles and lives, and the monitor."""
+import os
 import re
 import socket
 import time
 
 import pytest
 
+from conftest import BUILD
 from guests import Shell, linux_files, linux_vm, vm
 
 # Both vendors.
@@ -193,7 +195,7 @@ def test_own_port(boot, accel):
              ["echo64.bin", "flat64.bin"], accel, com2=second.address)
     second.accept()
     second.expect(b"echo64: up\r\n")
-    m.expect("\necho64: up\r\n")
+    m.expect_all("\necho64: up\r\n", "socle: vm mute: shut down")
     second.port.sendall(b"to \x1d you\r\x80\n")
     second.expect(b"to \x1d you\r\x80\n")
     m.send("here")
@@ -336,6 +338,29 @@ def test_linux_sees_no_pause(boot):
     assert shell.run("dmesg | grep -c .") == said, shell.run("dmesg | tail")
     m.send("poweroff\r")
     m.finish()
+
+
+# ---- a core of the hypervisor that hangs ----
+
+HANGS = os.path.join(BUILD, "hooks", "faults.efi")
+
+
+@pytest.mark.parametrize("core", [0, 1])
+def test_core_that_hangs(boot, accel, core):
+    """An NMI finds it, and where is said; the other goes on. The boot core, whose work consoles are, is found by the
+    other one."""
+    m = boot(vm("fault64.bin", "bad", kind="flat64", cpus=core) + flat("gap64", "good", cpus=1 - core),
+             ["fault64.bin", "gap64.bin"], accel, efi=HANGS)
+    m.expect_all("fault64: ready", "good. gap64: tsc")
+    m.send("l")
+    found = m.expect(rf"socle: error: cpu {core} does not answer: an NMI found it at socle\.efi\+([0-9a-f]+)").group(1)
+    assert 0 < int(found, 16) < os.path.getsize(HANGS)
+    if core:
+        m.expect("good. gap64: tsc")
+        monitor = Monitor(m)
+        monitor.open()
+        assert monitor.list()["good"][0] == "running"
+    assert "socle: panic" not in m.text()
 
 
 # ---- lives ----

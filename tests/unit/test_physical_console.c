@@ -201,8 +201,11 @@ int ioapic_mask(uint32_t gsi)
 	return 0;
 }
 
-void sched_set_housekeeping(uint64_t (*fn)(void))
+struct pcpu *pcpus[CPU_MAX];
+
+void sched_set_housekeeping(struct pcpu *cpu, uint64_t (*fn)(void))
 {
+	(void)cpu;
 	clock = fn;
 }
 

@@ -4,7 +4,5 @@
 
 void fake_sched_forget(void)
 {
-	housekeeping = NULL;
-	housekeeping_at = 0;
 	stopped = 0;
 }
