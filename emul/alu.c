@@ -167,6 +167,42 @@ uint64_t alu_bit(enum insn_op op, uint64_t dst, uint64_t bit, unsigned int size,
 	}
 }
 
+static unsigned int count_bits(uint64_t value)
+{
+	unsigned int n = 0;
+
+	for (; value; value &= value - 1)
+		n++;
+	return n;
+}
+
+uint64_t alu_scan(enum insn_op op, uint64_t src, unsigned int size, uint64_t *rflags)
+{
+	unsigned int width = 8 * size, found;
+
+	src = alu_zero_extend(src, size);
+	if (op == OP_POPCNT) {
+		*rflags &= ~RFLAGS_STATUS;
+		set_flag(rflags, RFLAGS_ZF, !src);
+		return count_bits(src);
+	}
+	if (op == OP_BSF || op == OP_BSR) {
+		set_flag(rflags, RFLAGS_ZF, !src);
+		if (!src)
+			return 0;
+		return op == OP_BSF ? __builtin_ctzll(src) : 63 - __builtin_clzll(src);
+	}
+	if (!src)
+		found = width;
+	else if (op == OP_TZCNT)
+		found = __builtin_ctzll(src);
+	else
+		found = __builtin_clzll(src) - (64 - width);
+	set_flag(rflags, RFLAGS_CF, !src);
+	set_flag(rflags, RFLAGS_ZF, !found);
+	return found;
+}
+
 /* A count beyond 16 bits is undefined: the bits of DST come round again. */
 uint64_t alu_double_shift(enum insn_op op, uint64_t dst, uint64_t src, unsigned int count,
 			  unsigned int size, uint64_t *rflags)

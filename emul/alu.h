@@ -43,6 +43,8 @@ uint64_t alu_shift(enum insn_op op, uint64_t dst, unsigned int count, unsigned i
 /* BT to BTC; BIT is taken modulo the operand's width. */
 uint64_t alu_bit(enum insn_op op, uint64_t dst, uint64_t bit, unsigned int size, uint64_t *rflags);
 
+/* BSF, BSR (ZF: no bit, no result), TZCNT, LZCNT and POPCNT. */
+uint64_t alu_scan(enum insn_op op, uint64_t src, unsigned int size, uint64_t *rflags);
 /* SHLD, SHRD: SRC's bits come in at the open end. COUNT is masked here. */
 uint64_t alu_double_shift(enum insn_op op, uint64_t dst, uint64_t src, unsigned int count,
 			  unsigned int size, uint64_t *rflags);

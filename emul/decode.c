@@ -336,6 +336,8 @@ static void set_sizes(struct insn *i, unsigned int flags)
 		i->op_size = 1;
 	if ((flags & ROW_STACK) && i->mode == EMUL_MODE_64 && i->op_size == 4)
 		i->op_size = 8;
+	if (i->op == OP_SMSW)
+		i->op_size = 2;
 	if (i->op == OP_MOVNTI)
 		i->op_size = i->rex & REX_W ? 8 : 4;
 	if (i->op == OP_INS || i->op == OP_OUTS)
@@ -370,7 +372,10 @@ static void decode_meaning(struct cursor *c, struct insn *i)
 	struct insn_row row = {0};
 
 	if (!c->vector)
-		row = insn_row(i->map, i->opcode, i->modrm >> 3 & 7);
+		row = insn_row(i->map, i->opcode, i->modrm >> 3 & 7, i->rep);
+	/* Its register form is not this one, with 0F 01 E0 to E7 as all of them. */
+	if (row.op == OP_SMSW && !i->mem)
+		row.op = OP_NONE;
 	if (row.op == OP_MOVSX && i->opcode == 0x63 && i->mode != EMUL_MODE_64)
 		row.op = OP_NONE;
 	if ((row.flags & ROW_NO_PREFIX) && i->rep)

@@ -243,6 +243,16 @@ static void do_cmpxchg(struct exec *x)
 	x->result = x->rflags & RFLAGS_ZF ? x->src : x->dst;
 }
 
+static void do_scan(struct exec *x)
+{
+	x->result = alu_scan(x->insn.op, x->src, x->insn.op_size, &x->rflags);
+}
+
+static void do_smsw(struct exec *x)
+{
+	x->result = x->cpu->cr0;
+}
+
 static void do_double_shift(struct exec *x)
 {
 	uint64_t count = x->insn.opcode & 1 ? x->cpu->gpr[EMUL_RCX] : (uint64_t)x->insn.imm;
@@ -427,6 +437,8 @@ static const struct {
 	[OP_MUL... OP_IDIV] = {NULL, run_accumulator, READS},
 	[OP_IMUL_REG] = {do_imul, NULL, UPDATES},
 	[OP_IMUL_IMM] = {do_imul, NULL, WRITES},
+	[OP_BSF... OP_POPCNT] = {do_scan, NULL, WRITES},
+	[OP_SMSW] = {do_smsw, NULL, WRITES},
 	[OP_MOV_XMM] = {NULL, run_mov_xmm, UPDATES},
 	[OP_PUSH] = {NULL, run_push, READS},
 	[OP_POP] = {NULL, run_pop, 0},
@@ -440,6 +452,9 @@ static enum emul_result store(struct exec *x)
 	bool to_memory = i->dst == OPND_RM && i->mem;
 	enum emul_result r;
 
+	/* Without a bit to find, processors leave all of the register as it is. */
+	if ((i->op == OP_BSF || i->op == OP_BSR) && x->rflags & RFLAGS_ZF)
+		return EMUL_DONE;
 	if (to_memory) {
 		r = exec_write(x, x->linear, x->result, i->op_size);
 		if (r)

@@ -85,7 +85,13 @@ enum insn_op {
 	OP_IDIV,
 	OP_IMUL_REG, /* register by operand, */
 	OP_IMUL_IMM, /* operand by immediate, into a register */
-	OP_MOV_XMM,  /* SSE's moves between memory and a register */
+	OP_BSF,
+	OP_BSR,
+	OP_TZCNT,
+	OP_LZCNT,
+	OP_POPCNT,
+	OP_SMSW,    /* to memory alone */
+	OP_MOV_XMM, /* SSE's moves between memory and a register */
 	OP_PUSH,
 	OP_POP,
 	OP_MOVS,

@@ -79,6 +79,7 @@ enum {
 	GROUP_3,
 	GROUP_4,
 	GROUP_5,
+	GROUP_7,
 	GROUP_8,
 	GROUP_9,
 	GROUP_11,
@@ -118,6 +119,7 @@ static const struct insn_row groups[GROUP_COUNT][8] = {
 	[GROUP_4] = {{OP_INC, RM, 0, LOCK}, {OP_DEC, RM, 0, LOCK}},
 	[GROUP_5] =
 		{{OP_INC, RM, 0, LOCK}, {OP_DEC, RM, 0, LOCK}, [6] = {OP_PUSH, 0, RM, ROW_STACK}},
+	[GROUP_7] = {[4] = {OP_SMSW, RM, 0, 0}},
 	[GROUP_8] = {[4] = {OP_BT, RM, IMM, 0},
 		     {OP_BTS, RM, IMM, LOCK},
 		     {OP_BTR, RM, IMM, LOCK},
@@ -196,6 +198,7 @@ static const struct insn_row rows_one_byte[256] = {
 };
 
 static const struct insn_row rows_0f[256] = {
+	[0x01] = GROUP(GROUP_7, 0, 0),
 	[0x40 ... 0x4f] = {OP_CMOV, REG, RM, 0},
 	[0x90 ... 0x9f] = {OP_SETCC, RM, 0, ROW_BYTE},
 	[0xa3] = {OP_BT, RM, REG, 0},
@@ -212,6 +215,8 @@ static const struct insn_row rows_0f[256] = {
 	[0xb7] = {OP_MOVZX, REG, RM, ROW_SRC_16},
 	[0xba] = GROUP(GROUP_8, 0, 0),
 	[0xbb] = {OP_BTC, RM, REG, LOCK},
+	[0xbc] = {OP_BSF, REG, RM, 0},
+	[0xbd] = {OP_BSR, REG, RM, 0},
 	[0xbe] = {OP_MOVSX, REG, RM, ROW_SRC_8},
 	[0xbf] = {OP_MOVSX, REG, RM, ROW_SRC_16},
 	[0xc0] = {OP_XADD, RM, REG, ROW_BYTE | LOCK},
@@ -268,13 +273,27 @@ const struct vector_row *vector_row(unsigned int map, uint8_t opcode, uint8_t pr
 
 static const struct insn_row *const maps[] = {rows_one_byte, rows_0f, rows_0f38};
 
-struct insn_row insn_row(unsigned int map, uint8_t opcode, unsigned int reg)
+/* With F3h: on a processor without them these are BSF and BSR, which CPUID would have to say. */
+static const struct insn_row rows_0f_rep[] = {
+	{OP_POPCNT, REG, RM, 0},
+	{OP_TZCNT, REG, RM, 0},
+	{OP_LZCNT, REG, RM, 0},
+};
+
+static struct insn_row plain_row(unsigned int map, uint8_t opcode, uint8_t rep)
 {
-	struct insn_row row = {0};
+	if (map == 1 && rep == 0xf3 && opcode == 0xb8)
+		return rows_0f_rep[0];
+	if (map == 1 && rep == 0xf3 && (opcode == 0xbc || opcode == 0xbd))
+		return rows_0f_rep[opcode - 0xbb];
+	return map < ARRAY_SIZE(maps) ? maps[map][opcode] : (struct insn_row){0};
+}
+
+struct insn_row insn_row(unsigned int map, uint8_t opcode, unsigned int reg, uint8_t rep)
+{
+	struct insn_row row = plain_row(map, opcode, rep);
 	const struct insn_row *member;
 
-	if (map < ARRAY_SIZE(maps))
-		row = maps[map][opcode];
 	if (!(row.op & OP_GROUP))
 		return row;
 	member = &groups[row.op & ~OP_GROUP][reg];

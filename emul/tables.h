@@ -57,9 +57,9 @@ enum vector_row_flag { VECTOR_STORE = 1, VECTOR_ALIGNED = 2, VECTOR_WIDE = 4 };
 const struct vector_row *vector_row(unsigned int map, uint8_t opcode, uint8_t prefix);
 
 /*
- * The row of an opcode in map 0 to 2, REG being bits 5:3 of ModRM. Its op is OP_NONE for everything
- * that is not executed here.
+ * The row of an opcode in map 0 to 2, REG being bits 5:3 of ModRM and REP its last F2h or F3h
+ * prefix. Its op is OP_NONE for everything that is not executed here.
  */
-struct insn_row insn_row(unsigned int map, uint8_t opcode, unsigned int reg);
+struct insn_row insn_row(unsigned int map, uint8_t opcode, unsigned int reg, uint8_t rep);
 
 #endif

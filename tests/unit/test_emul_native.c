@@ -164,15 +164,30 @@ static const uint8_t one_byte[] = {0x00, 0x01, 0x02, 0x03, 0x08, 0x09, 0x0a, 0x0
 				   0xc0, 0xc1, 0xc6, 0xc7, 0xd0, 0xd1, 0xd2, 0xd3, 0xf6, 0xf7,
 				   0xf6, 0xf7, 0xfe, 0xff, 0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab,
 				   0xac, 0xad, 0xae, 0xaf, 0x69, 0x6b, 0xf6, 0xf7};
-static const uint8_t two_bytes[] = {0x40, 0x44, 0x4c, 0x97, 0x9a, 0x9e, 0xa3, 0xab, 0xb3, 0xbb,
-				    0xba, 0xba, 0xb0, 0xb1, 0xb6, 0xb7, 0xbe, 0xbf, 0xc0, 0xc1,
-				    0xc3, 0xc7, 0xc7, 0xa4, 0xa5, 0xac, 0xad, 0xaf};
+static const uint8_t two_bytes[] = {0x40, 0x44, 0x4c, 0x97, 0x9a, 0x9e, 0xa3, 0xab,
+				    0xb3, 0xbb, 0xba, 0xba, 0xb0, 0xb1, 0xb6, 0xb7,
+				    0xbe, 0xbf, 0xc0, 0xc1, 0xc3, 0xc7, 0xc7, 0xa4,
+				    0xa5, 0xac, 0xad, 0xaf, 0xbc, 0xbd, 0xb8};
 
 static bool have_movbe(void)
 {
 	unsigned int a, b, c, d;
 
 	return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_MOVBE);
+}
+
+/* Where they are not there, their encodings are BSF's and BSR's. */
+static bool have_bit_counts(void)
+{
+	unsigned int a, b, c, d;
+	bool bmi = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_BMI);
+
+	return bmi && __get_cpuid(0x80000001, &a, &b, &c, &d) && (c & bit_LZCNT);
+}
+
+static bool is_bit_count(unsigned int op)
+{
+	return op == OP_TZCNT || op == OP_LZCNT || op == OP_POPCNT;
 }
 
 static void generate_bytes(struct trial *t)
@@ -334,6 +349,8 @@ static bool prepare(struct trial *t)
 			 0x202;
 	if (is_string(&t->insn))
 		return place_string(t);
+	if (is_bit_count(t->insn.op) && !have_bit_counts())
+		return false;
 	/* Quotients that fit, more often than chance would have them. */
 	if ((t->insn.op == OP_DIV || t->insn.op == OP_IDIV) && pick(8)) {
 		t->regs.gpr[EMUL_RAX] &= t->insn.op_size == 1 ? 0x7f : 0x7fff;
@@ -392,6 +409,12 @@ static uint64_t undefined_flags(const struct trial *t)
 		count = t->insn.opcode & 1 ? t->regs.gpr[EMUL_RCX] : (unsigned int)i->imm;
 		count &= i->op_size == 8 ? 63 : 31;
 		return count ? RFLAGS_AF | (count > 1 ? RFLAGS_OF : 0) : 0;
+	case OP_BSF:
+	case OP_BSR:
+		return RFLAGS_CF | RFLAGS_OF | RFLAGS_SF | RFLAGS_AF | RFLAGS_PF;
+	case OP_TZCNT:
+	case OP_LZCNT:
+		return RFLAGS_OF | RFLAGS_SF | RFLAGS_AF | RFLAGS_PF;
 	case OP_MUL:
 	case OP_IMUL:
 	case OP_IMUL_REG:
@@ -502,7 +525,9 @@ static void test_against_processor(void **state)
 		met[t.insn.op]++;
 	}
 	for (unsigned int op = OP_NONE + 1; op < OP_INS; op++)
-		if (met[op] < count / 2000 && (op != OP_MOVBE || have_movbe()) && op != OP_MOV_XMM)
+		if (met[op] < (is_bit_count(op) ? 1 : count / 2000) &&
+		    (op != OP_MOVBE || have_movbe()) && (!is_bit_count(op) || have_bit_counts()) &&
+		    op != OP_MOV_XMM && op != OP_SMSW)
 			fail_msg("only %lu of instruction %u", met[op], op);
 }
 

@@ -35,6 +35,7 @@ static uint8_t page[4096] __attribute__((aligned(4096)));
 
 static void operands(void)
 {
+	write_cr4(read_cr4() | 3ul << 9); /* OSFXSR, OSXMMEXCPT */
 	DEVICE("movl (%%rbx), %%edx");
 	DEVICE("movl %%edx, (%%rbx)");
 	DEVICE("movl $0x10099, (%%rbx)");
@@ -74,6 +75,12 @@ static void operands(void)
 	DEVICE("imull $-3, (%%rbx), %%edx");
 	DEVICE("movl $0x12345678, %%eax\n xorl %%edx, %%edx\n divl (%%rbx)");
 	DEVICE("movl $-0x1234567, %%eax\n cltd\n idivl (%%rbx)");
+	DEVICE("bsfl (%%rbx), %%edx\n testl %%edx, %%edx");
+	DEVICE("bsrl (%%rbx), %%edx\n testl %%edx, %%edx");
+	DEVICE("popcntl (%%rbx), %%edx");
+	DEVICE("movd (%%rbx), %%xmm3\n movd %%xmm3, %%edx");
+	DEVICE("movl $0x10033, %%edx\n movd %%edx, %%xmm9\n movd %%xmm9, (%%rbx)");
+	DEVICE("movl $0x10034, %%edx\n movd %%edx, %%xmm9\n movss %%xmm9, (%%rbx)");
 	DEVICE("shldl $4, %%edx, (%%rbx)");
 	DEVICE("shrdl %%cl, %%edx, (%%rbx)");
 	DEVICE("movl -12(%%rbx,%%rcx,4), %%edx");

@@ -82,6 +82,12 @@ static const char *const names[OP_COUNT] = {
 	[OP_IDIV] = "idiv",
 	[OP_IMUL_REG] = "imul",
 	[OP_IMUL_IMM] = "imul",
+	[OP_BSF] = "bsf",
+	[OP_BSR] = "bsr",
+	[OP_TZCNT] = "tzcnt",
+	[OP_LZCNT] = "lzcnt",
+	[OP_POPCNT] = "popcnt",
+	[OP_SMSW] = "smsw",
 	[OP_MOV_XMM] = "*", /* more than one mnemonic: sizes, direction and register tell */
 };
 
