@@ -206,11 +206,14 @@
 
 /* IA32_MISC_ENABLE: SDM vol. 4 table 2-2 */
 #define MISC_ENABLE_FAST_STRING	     BIT(0)
+#define MISC_ENABLE_TCC		     BIT(3) /* automatic thermal control */
 #define MISC_ENABLE_PMU_AVAILABLE    BIT(7)
 #define MISC_ENABLE_BTS_UNAVAILABLE  BIT(11)
 #define MISC_ENABLE_PEBS_UNAVAILABLE BIT(12)
+#define MISC_ENABLE_EIST	     BIT(16)
 #define MISC_ENABLE_MWAIT	     BIT(18)
 #define MISC_ENABLE_LIMIT_CPUID	     BIT(22)
+#define MISC_ENABLE_XTPR	     BIT(23) /* xTPR messages off */
 #define MISC_ENABLE_XD_DISABLE	     BIT(34)
 
 /* IA32_DEBUGCTL: SDM vol. 3B 18.4.1 */
