@@ -252,7 +252,7 @@ $(B)/guests/%.bin: tests/guests/%.asm Makefile
 CONFORM_CFLAGS := -std=gnu11 $(WARN) -O1 -ffreestanding -fno-pic -fno-pie -fno-stack-protector -mgeneral-regs-only \
 	-mno-red-zone -fno-asynchronous-unwind-tables -fno-strict-aliasing
 CONFORM_32 := start32 lib cases32 tasks modes32
-CONFORM_64 := start64 lib cases64 identity64 registers64 debug64 memory64
+CONFORM_64 := start64 lib cases64 identity64 registers64 debug64 memory64 processors64
 
 define conform_rules
 $(B)/conform$(1)/%.o: tests/guests/conform/%.c Makefile

@@ -17,7 +17,9 @@ enum { EAX, EBX, ECX, EDX };
 #define XSTATE_MAX 20u
 
 /* Basic leaves that depend on the vCPU, its state or a subleaf. */
-#define BASIC_MADE (BIT(1) | BIT(4) | BIT(7) | BIT(0xb) | BIT(0xd))
+#define BASIC_MADE (BIT(1) | BIT(4) | BIT(7) | BIT(0xb) | BIT(0xd) | BIT(0x1f))
+/* Leaves above this one are empty, but for 1Fh where the processor has it. */
+#define BASIC_OLD_MAX 0x16u
 
 struct cpuid_table {
 	struct cpuid_plain plain;
@@ -281,6 +283,8 @@ int cpuid_init(struct vm *vm)
 	host(0, 0, t->plain.basic[0]);
 	/* Leaf 0Bh comes with x2APIC; newer leaves than the table knows are not offered. */
 	t->basic_max = MAX(0xbu, MIN(t->plain.basic[0][EAX], CPUID_BASIC_MAX));
+	if (t->basic_max < CPUID_BASIC_MAX)
+		t->basic_max = MIN(t->basic_max, BASIC_OLD_MAX);
 	build_1_to_7(t, vm);
 	if (t->plain.basic[0][EAX] < 7)
 		memset(t->plain.basic[7], 0, sizeof(t->plain.basic[7]));
@@ -393,6 +397,7 @@ static void read_basic(const struct vcpu *v, uint32_t leaf, uint32_t sub, uint32
 			r[ECX] |= v->ospke ? L7_ECX_OSPKE : 0;
 		break;
 	case 0xb:
+	case 0x1f: /* as there are neither modules nor dies, the same */
 		read_topology(v, sub, r);
 		break;
 	case 0xd:

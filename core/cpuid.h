@@ -11,7 +11,7 @@
 
 #include "core/vm.h"
 
-#define CPUID_BASIC_MAX 0x16u
+#define CPUID_BASIC_MAX 0x1fu
 
 /* The basic leaves that are four words of a table, whatever the vCPU and its state. */
 struct cpuid_plain {

@@ -32,7 +32,7 @@ def explained(accel):
 
 def bare(guest, accel):
     log = os.path.join(LOGS, f"bare-{guest}-{accel}.log")
-    command = [os.path.join(ROOT, "tools", "run.sh"), "--bios", "--accel", accel, "--cpus", "1", "--memory", "64",
+    command = [os.path.join(ROOT, "tools", "run.sh"), "--bios", "--accel", accel, "--cpus", "2", "--memory", "64",
                "--timeout", "180", "--log", log, os.path.join(BUILD, "guests", guest + ".disk")]
     subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
     with open(log, "rb") as f:
@@ -41,7 +41,7 @@ def bare(guest, accel):
 
 @pytest.mark.parametrize("guest", ["conform32", "conform64"])
 def test_conform(boot, accel, guest):
-    m = boot(vm(guest + ".bin", kind="flat32", memory="64M"), [guest + ".bin"], accel, timeout=300)
+    m = boot(vm(guest + ".bin", kind="flat32", memory="64M", vcpus=2), [guest + ".bin"], accel, timeout=300)
     m.finish()
     ours, theirs = cases(m.text()), cases(bare(guest, accel))
     different = {name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)}

@@ -301,9 +301,18 @@ static void test_leaf_0(void **state)
 {
 	(void)state;
 	/* Leaves that Socle does not know are not offered. */
-	fake_set_leaf(0, 0, 0x20, 0x756e6547, 0x6c65746e, 0x49656e69);
+	fake_set_leaf(0, 0, 0x1e, 0x756e6547, 0x6c65746e, 0x49656e69);
 	remake();
 	assert_leaf(0, 0, 0x16, 0x756e6547, 0x6c65746e, 0x49656e69);
+	/* The newer topology leaf says what the older one does. */
+	fake_set_leaf(0, 0, 0x20, 0x756e6547, 0x6c65746e, 0x49656e69);
+	fake_set_leaf(0x1a, 0, 0x40000001, 0, 0, 0);
+	remake();
+	assert_leaf(0, 0, 0x1f, 0x756e6547, 0x6c65746e, 0x49656e69);
+	assert_leaf(0x1a, 0, 0, 0, 0, 0);
+	assert_leaf(0x1f, 0, 0, 1, 0x100, 2);
+	assert_leaf(0x1f, 1, 2, 3, 0x201, 2);
+	assert_leaf(0x1f, 2, 0, 0, 2, 2);
 	/* x2APIC brings leaf 0Bh. */
 	fake_set_leaf(0, 0, 4, 0x756e6547, 0x6c65746e, 0x49656e69);
 	remake();

@@ -7,4 +7,5 @@ void cases(void)
 	register_cases();
 	debug_cases();
 	memory_cases();
+	processor_cases();
 }

@@ -32,5 +32,6 @@ void identity_cases(void);
 void register_cases(void);
 void debug_cases(void);
 void memory_cases(void);
+void processor_cases(void);
 
 #endif

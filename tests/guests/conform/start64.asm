@@ -1,7 +1,8 @@
 ; Entered at 1 MiB as kind = flat32: turns on long mode, then exceptions and interrupts in 64-bit mode.
 	bits 32
 	extern main, on_event
-	global catch_ip, catch_sp, idt, gdt, tss, set_idt, user_stack_top, pml4, pd
+	extern ap_main
+	global catch_ip, catch_sp, idt, gdt, tss, set_idt, user_stack_top, pml4, pd, ap_start, ap_end
 
 	section .text.start
 	global start
@@ -156,6 +157,54 @@ stubs:
 %assign number number + 1
 %endrep
 
+; Where another processor begins, copied to 8000h: it leaves what it has found at 9000h, and follows.
+	bits 16
+ap_start:
+	mov	[0x9000], eax
+	mov	[0x9004], edx
+	mov	eax, cr0
+	mov	[0x9008], eax
+	mov	eax, cr4
+	mov	[0x900c], eax
+	mov	[0x9010], cs
+	mov	[0x9012], ds
+	mov	sp, 0x8000
+	pushfd
+	pop	dword [0x9014]
+	o32 lgdt [0x8000 + ap_gdt - ap_start]
+	mov	eax, 1
+	mov	cr0, eax
+	jmp	dword 0x18:ap_32
+ap_gdt:
+	dw	127
+	dd	gdt
+ap_end:
+	bits 32
+ap_32:
+	mov	ax, 16
+	mov	ds, ax
+	mov	es, ax
+	mov	ss, ax
+	mov	eax, 1 << 5
+	mov	cr4, eax
+	mov	eax, pml4
+	mov	cr3, eax
+	mov	ecx, 0xc0000080
+	rdmsr
+	or	eax, 1 << 8
+	wrmsr
+	mov	eax, 1 << 31 | 1 << 5 | 1
+	mov	cr0, eax
+	jmp	8:ap_64
+	bits 64
+ap_64:
+	lea	rsp, [ap_stack_top]
+	lidt	[idt_pointer]
+	call	ap_main
+.stay:
+	hlt
+	jmp	.stay
+
 	section .data
 	align	8
 ; 8 code, 10h data, 18h 32-bit code, 28h TSS, 38h data and 40h code of CPL 3.
@@ -183,5 +232,7 @@ pd:		resb 4096 * 4
 idt:		resb 4096
 		resb 12288
 stack_top:
+		resb 4096
+ap_stack_top:
 		resb 4096
 user_stack_top:
