@@ -6,11 +6,20 @@
 #include "arch/x86/cpu.h"
 #include "lib/string.h"
 
+/* What a guest can ask for as often as it likes. */
+#define REQ_GUESTS (REQ_IRQ | REQ_NMI | REQ_EVENT | REQ_YIELD)
+
+/*
+ * Whoever set the bit first has kicked, and V has not looked since. Another kick would only disturb
+ * the neighbour that has V's core: one for each of its turns is all that a guest may cost it.
+ */
 void vcpu_request(struct vcpu *v, uint32_t req)
 {
 	/* Ordered before the look at in_guest: run() sets in_guest before it looks at requests. */
-	__atomic_fetch_or(&v->requests, req, __ATOMIC_SEQ_CST);
-	sched_kick(v);
+	uint32_t before = __atomic_fetch_or(&v->requests, req, __ATOMIC_SEQ_CST);
+
+	if (req & ~before || req & ~(uint32_t)REQ_GUESTS)
+		sched_kick(v);
 }
 
 void vcpu_ask(struct vcpu *v, uint32_t ask)
@@ -18,6 +27,8 @@ void vcpu_ask(struct vcpu *v, uint32_t ask)
 	__atomic_fetch_or(&v->asked, ask, __ATOMIC_SEQ_CST);
 	/* Out of the guest, too, where the request is what is looked at. */
 	vcpu_request(v, REQ_YIELD);
+	/* One that stands still may have had that for long. */
+	sched_kick(v);
 }
 
 /* SDM vol. 3A 6.15, table 6-5: which exceptions make a double fault of another. */

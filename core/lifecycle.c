@@ -4,6 +4,7 @@
 #include "arch/x86/fpu.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/tsc.h"
+#include "core/clock.h"
 #include "core/cr.h"
 #include "core/cpuid.h"
 #include "core/devtimer.h"
@@ -187,6 +188,41 @@ static bool load_guest(struct vm *vm)
 	return true;
 }
 
+/*
+ * A guest that starts and ends without pause has something to say each time: no more than so many
+ * lives are said at once, and then so many a second.
+ */
+#define LIVES_AT_ONCE	 64u
+#define LIVES_PER_SECOND 4u
+
+static bool may_say(struct vm *vm)
+{
+	uint64_t now = tsc_now(), each = tsc_from_ns(NS_PER_S / LIVES_PER_SECOND);
+	uint64_t most = LIVES_AT_ONCE * each;
+
+	/* When all that was said would have been said at the rate of so many a second. */
+	vm->said_until = MAX(vm->said_until, now);
+	if (vm->said_until - now >= most) {
+		vm->unsaid++;
+		return false;
+	}
+	vm->said_until += each;
+	if (vm->unsaid)
+		log_warn("vm %s: ends and starts so often that %u of it were not said", vm->name,
+			 vm->unsaid);
+	vm->unsaid = 0;
+	return true;
+}
+
+static void say_started(struct vm *vm)
+{
+	if (!may_say(vm))
+		return;
+	for (unsigned int i = 0; i < vm->vcpu_count; i++)
+		log_info("vm %s: vcpu %u: on cpu %u", vm->name, i, vm->vcpu[i]->cpu->id);
+	log_info("vm %s: started", vm->name);
+}
+
 static void start_boot_vcpu(struct vcpu *v)
 {
 	struct vm *vm = v->vm;
@@ -204,11 +240,8 @@ static void start_boot_vcpu(struct vcpu *v)
 	__atomic_store_n(&vm->end, VM_END_NONE, __ATOMIC_RELEASE);
 	__atomic_store_n(&vm->state, VM_RUNNING, __ATOMIC_RELEASE);
 	vcpu_state_reset(v, false);
-	if (load_guest(vm)) {
-		for (unsigned int i = 0; i < vm->vcpu_count; i++)
-			log_info("vm %s: vcpu %u: on cpu %u", vm->name, i, vm->vcpu[i]->cpu->id);
-		log_info("vm %s: started", vm->name);
-	}
+	if (load_guest(vm))
+		say_started(vm);
 	reset_vcpu(v);
 	v->activity = VCPU_ACTIVE;
 	for (unsigned int i = 1; i < vm->vcpu_count; i++)
@@ -287,7 +320,8 @@ void lifecycle_parked(struct vcpu *v)
 	log_exits(vm);
 	switch (vm->end) {
 	case VM_END_REBOOT:
-		log_info("vm %s: rebooted", vm->name);
+		if (may_say(vm))
+			log_info("vm %s: rebooted", vm->name);
 		if (vm->on_reboot == VM_POLICY_RESTART)
 			vm_start(vm);
 		else
@@ -323,7 +357,7 @@ void lifecycle_parked(struct vcpu *v)
 static void yield_all(struct vm *vm)
 {
 	for (unsigned int i = 0; i < vm->vcpu_count; i++)
-		vcpu_request(vm->vcpu[i], REQ_YIELD);
+		vcpu_ask(vm->vcpu[i], 0);
 }
 
 /* False when VM was in no such state. */

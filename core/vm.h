@@ -292,9 +292,11 @@ struct vm {
 	uint64_t start_at;	/* host TSC before which REQ_START waits */
 	uint64_t cleaned;	/* bytes of memory zeroed for the next life: vCPU 0's core */
 	uint32_t lives;		/* starts so far; any core may read */
-	uint64_t cap_window;	/* any core: host TSC at which the cap's current window began */
-	uint64_t cap_used;	/* any core: host TSC ticks used in it */
-	bool timed;		/* any core: what its exits cost is measured */
+	uint64_t said_until;	/* core/lifecycle.c: messages of starts and ends are rationed */
+	uint32_t unsaid;
+	uint64_t cap_window; /* any core: host TSC at which the cap's current window began */
+	uint64_t cap_used;   /* any core: host TSC ticks used in it */
+	bool timed;	     /* any core: what its exits cost is measured */
 	/* The monitor's. */
 	struct vm_sample sample;
 	uint64_t shown_exits, shown_share;

@@ -11,6 +11,7 @@
 #include "core/lifecycle.h"
 #include "core/sched.h"
 #include "lib/err.h"
+#include "lib/log.h"
 
 #define MS    1000000ull /* of the fake's clock, which has 1 GHz */
 #define SLICE (SCHED_SLICE_US * 1000ull)
@@ -74,6 +75,7 @@ static void test_alone_is_never_sliced(void **state)
 	assert_int_equal(of(a)->guest_ticks, 1000 * MS);
 	assert_int_equal(a->vcpu[0]->exits[EXIT_DEADLINE], 0);
 	assert_int_equal(of(a)->loads, 1);
+	assert_int_equal(machine.cpu[0].vm_switches, 1);
 }
 
 static void test_two_share_alike(void **state)
@@ -89,6 +91,69 @@ static void test_two_share_alike(void **state)
 	/* In slices of 10 ms. */
 	assert_in_range(of(a)->loads, 48, 53);
 	assert_in_range(of(b)->loads, 48, 53);
+	/* Each turn is another VM's: predictions and caches of the last one are told to go. */
+	assert_int_equal(machine.cpu[0].switches, of(a)->loads + of(b)->loads);
+	assert_int_equal(machine.cpu[0].vm_switches, of(a)->loads + of(b)->loads);
+}
+
+/*
+ * However many interrupts a VM sends to its vCPU on another core: that core's guest is left once
+ * until the vCPU has looked.
+ */
+static void test_a_flood_of_requests_is_one_kick(void **state)
+{
+	(void)state;
+	fake_hv_start(a);
+	machine.here = 1;
+	sched_attentive(true);
+	machine.here = 0;
+	machine.cpu[1].kicks = 0;
+	for (unsigned int i = 0; i < 1000; i++)
+		vcpu_request(a->vcpu[1], REQ_IRQ);
+	assert_int_equal(machine.cpu[1].kicks, 1);
+	vcpu_request(a->vcpu[1], REQ_NMI);
+	assert_int_equal(machine.cpu[1].kicks, 2);
+	/* What does not come from guests always gets through. */
+	vcpu_request(a->vcpu[1], REQ_STOP);
+	vcpu_request(a->vcpu[1], REQ_STOP);
+	assert_int_equal(machine.cpu[1].kicks, 4);
+	vcpu_ask(a->vcpu[1], ASK_DUMP);
+	vcpu_ask(a->vcpu[1], ASK_DUMP);
+	assert_true(machine.cpu[1].kicks >= 6);
+}
+
+static unsigned int lines_with(const char *text)
+{
+	unsigned int n = 0;
+
+	for (const char *p = machine.log; (p = strstr(p, text)); p++)
+		n++;
+	return n;
+}
+
+static void reboot_again(struct vcpu *v)
+{
+	(void)fake_trace();
+	vm_end(v->vm, VM_END_REBOOT, "");
+}
+
+/* A guest that reboots at once, for ever: the log stays readable for the others. */
+static void test_messages_of_a_vm_are_rationed(void **state)
+{
+	static const struct fake_step reboots[] = {{.guest = reboot_again, .ticks = 10000}};
+
+	(void)state;
+	log_set_level(LOG_INFO);
+	a->on_reboot = VM_POLICY_RESTART;
+	script(a, 0, reboots, 1);
+	vm_start(a);
+	fake_machine_run(0, 2 * MS);
+	assert_true(a->lives > 100);
+	assert_in_range(lines_with("vm vm0: started") + lines_with("vm vm0: rebooted"), 10, 70);
+	/* They come back with time. */
+	fake.tsc += 1000 * MS;
+	fake_machine_run(0, fake.tsc + MS);
+	assert_true(lines_with("were not said") >= 1);
 }
 
 static void test_two_share_by_the_host_timer(void **state)
@@ -618,6 +683,8 @@ int main(void)
 		T(crashes_now_and_then, setup_one),
 		T(crash_that_stops, setup_two),
 		T(load_fails, setup_smp),
+		T(a_flood_of_requests_is_one_kick, setup_smp),
+		T(messages_of_a_vm_are_rationed, setup_one),
 		T(ends_when_all_have_parked, setup_smp),
 		T(two_ends, setup_smp),
 		T(requests_of_a_former_life, setup_smp),

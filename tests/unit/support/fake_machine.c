@@ -5,6 +5,7 @@
 #include "arch/x86/apic.h"
 #include "arch/x86/desc.h"
 #include "arch/x86/fpu.h"
+#include "arch/x86/mitigations.h"
 #include "core/lifecycle.h"
 #include "core/sched.h"
 #include "lib/log.h"
@@ -176,6 +177,12 @@ void fpu_set_xss(uint64_t value)
 }
 
 /* ---- registers ---- */
+
+void mitigations_switch(bool other_vm)
+{
+	fake_here()->switches++;
+	fake_here()->vm_switches += other_vm;
+}
 
 void fake_write_cr3(uint64_t value)
 {

@@ -18,17 +18,18 @@
 #define FAKE_MSRS	32
 #define FAKE_FPU_CLEAN	0xf9uLL
 #define FAKE_FPU_AREA	64u
-#define FAKE_LOG_LENGTH 8192
+#define FAKE_LOG_LENGTH 65536
 
 struct vcpu;
 
 struct fake_cpu {
 	struct pcpu pcpu;
 	uint64_t cr3, xcr0, xss;
-	uint64_t fpu;	      /* all of its registers in one number */
-	uint64_t timer;	      /* host TSC; 0: stopped */
-	unsigned int arms;    /* of the timer */
-	unsigned int kicks;   /* interrupts sent to it */
+	uint64_t fpu;			    /* all of its registers in one number */
+	uint64_t timer;			    /* host TSC; 0: stopped */
+	unsigned int arms;		    /* of the timer */
+	unsigned int kicks;		    /* interrupts sent to it */
+	unsigned int switches, vm_switches; /* mitigations_switch(); to another VM among them */
 	struct vcpu *current; /* whose VMCS is; kept by tests/unit/support/fake_hv.c */
 };
 
