@@ -380,18 +380,54 @@ static void parse_spcr(const struct acpi_reader *r, const struct table *t, struc
 	info->has_spcr = info->spcr.base.address != 0;
 }
 
-static void note_dmar(const struct acpi_reader *r, const struct table *t, struct acpi_info *info)
+/* ---- DMAR: VT-d 8.1 to 8.3; IVRS: AMD I/O Virtualization Technology 5.2 ---- */
+
+static void add_iommu(struct acpi_info *info, uint64_t base, bool amd)
 {
-	(void)r;
-	(void)t;
-	info->has_dmar = true;
+	if (!base || base % 4096 || base >= BIT(52) || info->iommu_count == ACPI_IOMMU_MAX)
+		return;
+	for (unsigned int i = 0; i < info->iommu_count; i++)
+		if (info->iommus[i].base == base)
+			return;
+	info->iommus[info->iommu_count++] = (struct acpi_iommu){.base = base, .amd = amd};
 }
 
-static void note_ivrs(const struct acpi_reader *r, const struct table *t, struct acpi_info *info)
+/* A unit is of type 0. */
+static void parse_dmar(const struct acpi_reader *r, const struct table *t, struct acpi_info *info)
 {
+	uint32_t at = 48;
+
 	(void)r;
-	(void)t;
+	info->has_dmar = true;
+	while (t->len > at && t->len - at >= 16) {
+		const uint8_t *e = t->bytes + at;
+		uint16_t len = get16(e + 2);
+
+		if (len < 16 || len > t->len - at)
+			return;
+		if (get16(e) == 0)
+			add_iommu(info, get(e + 8, 8), false);
+		at += len;
+	}
+}
+
+/* A unit is described by one to three blocks, of types 10h, 11h and 40h. */
+static void parse_ivrs(const struct acpi_reader *r, const struct table *t, struct acpi_info *info)
+{
+	uint32_t at = 48;
+
+	(void)r;
 	info->has_ivrs = true;
+	while (t->len > at && t->len - at >= 16) {
+		const uint8_t *e = t->bytes + at;
+		uint16_t len = get16(e + 2);
+
+		if (len < 16 || len > t->len - at)
+			return;
+		if (e[0] == 0x10 || e[0] == 0x11 || e[0] == 0x40)
+			add_iommu(info, get(e + 8, 8), true);
+		at += len;
+	}
 }
 
 static const struct {
@@ -399,7 +435,7 @@ static const struct {
 	void (*parse)(const struct acpi_reader *r, const struct table *t, struct acpi_info *info);
 } parsers[] = {
 	{"APIC", parse_madt}, {"FACP", parse_fadt}, {"SPCR", parse_spcr},
-	{"DMAR", note_dmar},  {"IVRS", note_ivrs},
+	{"DMAR", parse_dmar}, {"IVRS", parse_ivrs},
 };
 
 static void parse_table(const struct acpi_reader *r, const struct table *t, struct acpi_info *info)

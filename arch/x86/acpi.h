@@ -15,6 +15,7 @@
 #define ACPI_IOAPIC_MAX	  64
 #define ACPI_OVERRIDE_MAX 32
 #define ACPI_NMI_MAX	  64
+#define ACPI_IOMMU_MAX	  16
 
 #define ACPI_UID_ALL 0xffffffffu
 
@@ -52,6 +53,12 @@ struct acpi_nmi {
 	uint32_t uid; /* ACPI_UID_ALL: all of them */
 	uint8_t lint;
 	bool active_low;
+};
+
+/* Registers of an IOMMU: VT-d's (DMAR), or AMD's (IVRS). */
+struct acpi_iommu {
+	uint64_t base; /* of a page */
+	bool amd;
 };
 
 /*
@@ -105,7 +112,9 @@ struct acpi_info {
 		uint32_t baud; /* 0: as the firmware left it */
 	} spcr;
 
-	bool has_dmar, has_ivrs; /* an IOMMU is described */
+	bool has_dmar, has_ivrs;		  /* an IOMMU is described */
+	struct acpi_iommu iommus[ACPI_IOMMU_MAX]; /* each base once */
+	unsigned int iommu_count;
 };
 
 /*

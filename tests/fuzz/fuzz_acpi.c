@@ -58,6 +58,7 @@ static void look_at(const struct acpi_info *info)
 {
 	assert(info->cpu_count <= CPU_MAX && info->ioapic_count <= ACPI_IOAPIC_MAX);
 	assert(info->override_count <= ACPI_OVERRIDE_MAX && info->nmi_count <= ACPI_NMI_MAX);
+	assert(info->iommu_count <= ACPI_IOMMU_MAX);
 	for (unsigned int i = 0; i < info->nmi_count; i++)
 		assert(info->nmis[i].lint <= 1);
 	assert(!info->has_s5 || (info->s5_typ_a <= 7 && info->s5_typ_b <= 7));

@@ -52,6 +52,11 @@ void assert_failed(const char *file, int line, const char *what)
 	abort();
 }
 
+uint64_t boot_cpu_size(size_t cpus)
+{
+	return cpus;
+}
+
 static EFI_STATUS EFIAPI get_map(UINTN *size, EFI_MEMORY_DESCRIPTOR *map, UINTN *key, UINTN *stride,
 				 UINT32 *version)
 {

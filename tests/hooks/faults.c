@@ -101,6 +101,25 @@ static void report_registers(void)
 		 !!(rdmsr(MSR_IA32_EFER) & EFER_NXE));
 }
 
+/* PCI functions that can still reach memory by themselves, host bridges apart. */
+static void report_masters(void)
+{
+	unsigned int functions = 0, masters = 0;
+
+	for (uint32_t f = 0; f < 0x10000; f++) {
+		outl(0xcf8, 0x80000000u | f << 8);
+		if (inl(0xcfc) == UINT32_MAX)
+			continue;
+		functions++;
+		outl(0xcf8, 0x80000000u | f << 8 | 8);
+		if (inl(0xcfc) >> 16 == 0x600)
+			continue;
+		outl(0xcf8, 0x80000000u | f << 8 | 4);
+		masters += inl(0xcfc) >> 2 & 1;
+	}
+	log_info("devices: %u functions, %u of them masters", functions, masters);
+}
+
 /* ---- faults ---- */
 
 static noinline unsigned int descend(volatile unsigned int *depth)
@@ -170,6 +189,9 @@ static void fault(struct vm *vm, char what)
 	case 'l':
 		for (;;)
 			cpu_pause();
+	case 'd':
+		report_masters();
+		break;
 	case 'm':
 		report_registers();
 		report_tables(vm);

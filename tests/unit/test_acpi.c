@@ -158,6 +158,41 @@ static void madt_names_processors_and_io_apics(void **state)
 	assert_false(info.has_spcr);
 }
 
+/* The IOMMUs of DMAR and IVRS, each once; other structures are passed over, broken ones end it. */
+static void iommus_are_found(void **state)
+{
+	static const uint8_t dmar[] = {
+		38,   1,    0,	0, 0,	 0,    0,    0, 0, 0,	 0,    0,    0, 0, 16, 0, 1,
+		0,    0,    0,	0, 0x10, 0xd9, 0xfe, 0, 0, 0,	 0, /* a unit */
+		1,    0,    24, 0, 0,	 0,    0,    0, 0, 0,	 0,    0,    0, 0, 0,  0, 0,
+		0,    0,    0,	0, 0,	 0,    0,    0, 0, 16,	 0,    1,    0, 0, 0,  0, 0x10,
+		0xd9, 0xfe, 0,	0, 0,	 0, /* the same */
+		0,    0,    16, 0, 1,	 0,    0,    0, 1, 0x20, 0xd9, 0xfe, 0, 0, 0,  0, /* no page
+											   */
+		0,    0,    16, 0, 1,	 0,    0,    0, 0, 0x20, 0xd9, 0xfe, 0, 0, 0,  0, /* another
+											   */
+		0,    0,    15, 0, 0,	 0,    0,    0, 0, 0x30, 0xd9, 0xfe, 0, 0, 0,  0,
+	};
+
+	(void)state;
+	rsdp(2);
+	memcpy(at(SPCR + 36), dmar, sizeof(dmar));
+	table(SPCR, "DMAR", 36 + sizeof(dmar));
+	put(XSDT + 36, SPCR, 8);
+	table(XSDT, "XSDT", 44);
+	assert_int_equal(parse(), 0);
+	assert_true(info.has_dmar);
+	assert_int_equal(info.iommu_count, 2);
+	assert_true(info.iommus[0].base == 0xfed91000 && !info.iommus[0].amd);
+	assert_true(info.iommus[1].base == 0xfed92000);
+	/* The same bytes as IVRS, whose units are of other types. */
+	*at(SPCR + 48) = 0x10;
+	table(SPCR, "IVRS", 36 + sizeof(dmar));
+	assert_int_equal(parse(), 0);
+	assert_int_equal(info.iommu_count, 1);
+	assert_true(info.iommus[0].base == 0xfed91000 && info.iommus[0].amd);
+}
+
 /* ACPI 6.4 5.2.12.7 and 5.2.12.13 */
 static void nmi_pins_are_taken_from_the_madt(void **state)
 {
@@ -525,6 +560,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(madt_names_processors_and_io_apics),
+		TEST(iommus_are_found),
 		TEST(nmi_pins_are_taken_from_the_madt),
 		TEST(overrides_apply_to_isa_interrupts),
 		TEST(the_lapic_address_can_be_overridden),
