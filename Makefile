@@ -38,7 +38,8 @@ WARN := -Wall -Wextra -Werror
 COMMON_CFLAGS := -std=gnu11 -I. -I$(GEN) -DSOCLE_VERSION='"$(VERSION)"' -ffile-prefix-map=$(CURDIR)=. $(WARN)
 HV_CFLAGS := $(COMMON_CFLAGS) -Os -g -ffreestanding -fstack-protector-strong \
 	-mstack-protector-guard=global -fpic -fshort-wchar \
-	-mno-red-zone -mgeneral-regs-only -fno-strict-aliasing -fno-asynchronous-unwind-tables -include lib/hidden.h
+	-mindirect-branch=thunk-extern -mindirect-branch-register -mno-red-zone -mgeneral-regs-only \
+	-fno-strict-aliasing -fno-asynchronous-unwind-tables -include lib/hidden.h
 EFI_INCLUDES := -I/usr/include/efi -I/usr/include/efi/x86_64 -DGNU_EFI_USE_MS_ABI
 EFI_CFLAGS := $(EFI_INCLUDES) $(call cc-option,-maccumulate-outgoing-args)
 NASMFLAGS := -f elf64 -g -F dwarf -I. -I$(GEN)/ --reproducible
@@ -71,6 +72,7 @@ help:
 	@echo 'make test        all tests that fit 40 minutes; test-quick: 2 minutes; test-all: everything'
 	@echo 'make units       build the unit tests; make unit-NAME builds and runs tests/unit/test_NAME.c'
 	@echo 'make fuzz        fuzzers, FUZZ_SECONDS=600 each; FUZZ=name for one of tests/fuzz/fuzz_NAME.c'
+	@echo 'make coverage    lines that unit tests and fuzzers execute, by folder'
 	@echo 'make bench       what exits cost, beside KVM; bench-exits: ours alone, against the targets'
 	@echo 'make check       include rules, stand-alone headers, sizes of files and functions'
 	@echo 'make fmt         format the C files with clang-format'
@@ -241,6 +243,11 @@ fuzz:
 	@$(MAKE) $(if $(FUZZ),$(FUZZ:%=$(B)/fuzz/fuzz_%),fuzzers)
 	@$(PYTHON) tools/fuzz.py --seconds $(FUZZ_SECONDS) $(FUZZ)
 
+.PHONY: coverage
+coverage: $(GEN_H)
+	@tools/setup.sh
+	@$(PYTHON) tools/coverage.py
+
 # ---- images and guests ------------------------------------------------------------------------------------------
 
 $(B)/guests/%.bin: tests/guests/%.asm Makefile
@@ -339,6 +346,7 @@ bench-exits:
 
 check:
 	@$(PYTHON) tests/checks/includes.py
+	@if [ -e $(B)/socle.so ]; then $(PYTHON) tests/checks/branches.py; fi
 
 fmt:
 	$(CLANG_FORMAT) -i $(wildcard $(HV_DIRS:%=%/*.[ch]) tools/*.c tests/unit/*.[ch] tests/unit/support/*.[ch])

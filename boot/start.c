@@ -8,10 +8,12 @@
 #include "arch/x86/fpu.h"
 #include "arch/x86/host_map.h"
 #include "arch/x86/ioapic_phys.h"
+#include "arch/x86/mitigations.h"
 #include "arch/x86/pages.h"
 #include "arch/x86/smp.h"
 #include "arch/x86/tsc.h"
 #include "boot/canary.h"
+#include "boot/dma.h"
 #include "boot/faults.h"
 #include "boot/firmware.h"
 #include "boot/handover.h"
@@ -167,6 +169,7 @@ static uint32_t turned_on;
 void ap_main(struct pcpu *cpu)
 {
 	faults_init_cpu();
+	mitigations_init_cpu();
 	turn_on(cpu);
 	__atomic_add_fetch(&turned_on, 1, __ATOMIC_RELEASE);
 	while (!ready)
@@ -230,6 +233,9 @@ static _Noreturn void run(void)
 	init_clock(acpi);
 	fpu_init();
 	physical_console_init();
+	dma_stop(acpi);
+	mitigations_print();
+	mitigations_init_cpu();
 	turn_on(pcpus[0]);
 	if (pcpus[0]->state == CPU_FAILED)
 		panic("%s cannot be turned on here: the reason stands above", hv->name);
@@ -260,6 +266,7 @@ void boot_start(struct handover *h)
 	const struct acpi_info *acpi = firmware_tables(h->rsdp);
 
 	canary_init();
+	mitigations_init(h->config->socle.mitigations);
 	handover = h;
 	log_set_sink(NULL, NULL);
 	panic_set_reboot(h->config->socle.on_panic == CONFIG_PANIC_REBOOT);
@@ -268,6 +275,7 @@ void boot_start(struct handover *h)
 	must(smp_prepare(h->trampoline), "trampoline");
 	must(apic_init(needs_x2apic(h)), "local APIC");
 	map_devices(acpi);
+	dma_map(acpi);
 	physical_console_map(h);
 	must(power_init(h), "firmware's page tables");
 	init_cpus(h);

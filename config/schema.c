@@ -72,7 +72,7 @@ static const struct config_key socle_keys[] = {
 	[CONFIG_SOCLE_ESCAPE] = {"escape", .parse = config_parse_escape, SOCLE(escape)},
 	[CONFIG_SOCLE_ON_PANIC] = {"on_panic", CHOICES(on_panic_choices), SOCLE(on_panic)},
 	[CONFIG_SOCLE_MITIGATIONS] = {"mitigations", CHOICES(mitigations_choices),
-				      SOCLE(mitigations), .later = true},
+				      SOCLE(mitigations)},
 	[CONFIG_SOCLE_SLICE] = {"slice", .parse = config_parse_duration, SOCLE(slice_us),
 				.min = 100, .max = 1000000},
 };

@@ -5,6 +5,7 @@
 #include "arch/x86/cpu.h"
 #include "arch/x86/desc.h"
 #include "arch/x86/fpu.h"
+#include "arch/x86/mitigations.h"
 #include "arch/x86/pages.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/tsc.h"
@@ -21,6 +22,7 @@ struct sched {
 	struct vcpu *queue;   /* a ring by next_on_cpu; where to begin among equals */
 	struct vcpu *current; /* whose state is in the registers */
 	struct vm *map;	      /* whose page tables are in CR3 */
+	struct vm *ran;	      /* whose vCPU this core had last */
 	uint64_t armed;	      /* host TSC the physical timer is set to; 0: stopped */
 	uint64_t vclock;      /* virtual time of the vCPU that had the last turn, as it began */
 	unsigned int count;
@@ -201,8 +203,10 @@ void sched_load(struct vcpu *v)
 	fpu_restore(v->fpu, fpu_mask(v));
 	fpu_set_xcr0(v->xcr0);
 	fpu_set_xss(v->xss);
+	mitigations_switch(s->ran != v->vm);
 	hv->load(v);
 	s->current = v;
+	s->ran = v->vm;
 }
 
 /* When a timer of V is due: its local APIC's, or with vCPU 0 one of the devices'. ~0: none. */

@@ -9,6 +9,7 @@ bits 64
 default rel
 
 %include "svm_offsets.inc"
+%include "arch/x86/alternatives.inc"
 
 section .text
 
@@ -69,6 +70,13 @@ svm_enter:
 	xor	r9d, r9d
 	xor	r10d, r10d
 	xor	r11d, r11d
+	; Before the first return: it was the guest that had the last word on predictions.
+	ONLY_FOR MIT_RSB, .filled
+	FILL_RETURN_STACK
+.filled:
+	ONLY_FOR MIT_IBPB_EXIT, .guarded
+	WRITE_MSR PRED_CMD_INDEX, PRED_CMD_IBPB
+.guarded:
 	cli
 	stgi
 	pop	rdx

@@ -8,6 +8,7 @@ bits 64
 default rel
 
 %include "vmx_offsets.inc"
+%include "arch/x86/alternatives.inc"
 
 extern vmx_handle_exit
 extern vmx_handle_exit_timed
@@ -32,6 +33,20 @@ extern vmx_access_failed
 	mov	rbx, [rbx + VCPU_RBX]
 %endmacro
 
+; LOAD_GUEST, and nothing of the hypervisor's for the guest to find in the processor.
+%macro LEAVE_NOTHING 0
+	ONLY_FOR MIT_IBRS, %%free
+	WRITE_MSR SPEC_CTRL_INDEX, 0
+%%free:
+	LOAD_GUEST
+	ONLY_FOR MIT_VERW, %%clear
+	verw	[data_selector]
+%%clear:
+%endmacro
+
+section .rodata
+data_selector:	dw DATA_SELECTOR
+
 section .text
 
 ; enum vmx_run_result vmx_enter(struct vcpu *v, struct vmx_vcpu *vv, bool launched)
@@ -53,7 +68,7 @@ vmx_enter:
 .host_rsp_set:
 	test	dl, dl
 	jnz	resume
-	LOAD_GUEST
+	LEAVE_NOTHING
 	vmlaunch
 	jmp	failed
 .set_host_rsp:
@@ -96,6 +111,9 @@ vmx_enter:
 	xor	r14d, r14d
 	xor	r15d, r15d
 	mov	rbx, rdi
+	ONLY_FOR MIT_IBRS, %%guarded
+	WRITE_MSR SPEC_CTRL_INDEX, SPEC_CTRL_IBRS
+%%guarded:
 	call	%1
 	test	eax, eax
 	jnz	leave
@@ -113,13 +131,17 @@ global vmx_exit:function hidden
 vmx_exit:
 	EXIT	vmx_handle_exit
 resume:
-	LOAD_GUEST
+	LEAVE_NOTHING
 	vmresume
 failed:
 	mov	eax, RUN_FAIL_INVALID
 	mov	ecx, RUN_FAIL_VALID
 	cmovz	eax, ecx
 leave:
+	; Returns up to here had their calls behind the exit. The next ones have not.
+	ONLY_FOR MIT_RSB, leave_filled
+	FILL_RETURN_STACK
+leave_filled:
 	add	rsp, 8
 	pop	r15
 	pop	r14

@@ -177,11 +177,12 @@
 #define VM_CR_SVMDIS   BIT(4)
 
 /* IA32_SPEC_CTRL, IA32_PRED_CMD, IA32_FLUSH_CMD: SDM vol. 4 table 2-2 */
-#define SPEC_CTRL_IBRS	BIT(0)
-#define SPEC_CTRL_STIBP BIT(1)
-#define SPEC_CTRL_SSBD	BIT(2)
-#define PRED_CMD_IBPB	BIT(0)
-#define FLUSH_CMD_L1D	BIT(0)
+#define SPEC_CTRL_IBRS	    BIT(0)
+#define SPEC_CTRL_STIBP	    BIT(1)
+#define SPEC_CTRL_SSBD	    BIT(2)
+#define SPEC_CTRL_BHI_DIS_S BIT(10)
+#define PRED_CMD_IBPB	    BIT(0)
+#define FLUSH_CMD_L1D	    BIT(0)
 
 /* IA32_ARCH_CAPABILITIES: SDM vol. 4 table 2-2 */
 #define ARCH_CAP_RDCL_NO	    BIT(0)

@@ -1,6 +1,7 @@
 """Faults of the hypervisor's own, made on purpose by the images of tests/hooks, and faults of the machine."""
 import json
 import os
+import re
 import socket
 
 import pytest
@@ -67,14 +68,18 @@ def test_panic_reboots(boot, accel):
 
 
 def test_active_tables(boot, accel):
-    """While the exits of a VM are handled: its memory and no other's, nothing writable and executable."""
+    """While the exits of a VM are handled: its memory and no other's, nothing writable and executable. And no device
+    reaches memory by itself any more; the disk's controller could, which the firmware has used."""
     m = start(boot, accel)
+    assert re.search(r"socle: pci: bus mastering off for [1-9]\d* of \d+ functions", m.text())
     m.send("m")
     m.expect("registers: WP 1, SMEP 1, SMAP 1, UMIP 1, NXE 1")
     m.expect(r"tables: \d+ KiB mapped, 0 writable and executable, 0 for user mode")
     m.expect(r"tables: 16384 KiB of 16384 of vm a, whose exit this is")
     m.expect(r"tables: 0 KiB of 16384 of vm b, which is another")
     m.expect("fault64: after m")
+    m.send("d")
+    m.expect(r"devices: \d+ functions, 0 of them masters")
     m.send("q")
 
 
@@ -127,5 +132,22 @@ def test_core_that_does_not_start(boot, accel):
     m.expect(r"socle: warning: vm a: vcpu 1 shares a core: not all of this machine's started")
     m.expect(r"socle: vm a: vcpu 0: on cpu 0")
     m.expect(r"socle: vm a: vcpu 1: on cpu 0")
+    m.expect("flat64: hello")
+    m.finish()
+
+
+def test_mitigations(boot, accel):
+    """A processor that needs them, by its family: the text is changed at boot, and guests run."""
+    m = boot(vm("flat64.bin", kind="flat64"), ["flat64.bin"], accel, model="max,+svm,family=23,model=49")
+    m.expect("socle: mitigations: retpolines .*, return stack filled after exits")
+    m.expect("socle: warning: mitigations: newer microcode is wanted for: .*retbleed")
+    m.expect("flat64: hello")
+    m.finish()
+
+
+def test_mitigations_off(boot, accel):
+    m = boot("[socle]\nmitigations = off\n" + vm("flat64.bin", kind="flat64"), ["flat64.bin"], accel,
+             model="max,+svm,family=23,model=49")
+    m.expect("socle: mitigations: off by socle.cfg; this processor wants: retpolines")
     m.expect("flat64: hello")
     m.finish()

@@ -89,8 +89,7 @@ static void nothing_that_would_start(void **state)
 	      "7:11: no VM would be started: each has autostart = no, and with console = none "
 	      "there is no monitor to start one\n");
 	check("[vm a]\nmemory=64M\nvcpus=1\nkernel=k\nautostart=no\n", 2, 512, "");
-	check("[socle]\nconsole=none\n" VM
-	      "[vm b]\nmemory=64M\nvcpus=1\nkernel=k\nautostart=no\n",
+	check("[socle]\nconsole=none\n" VM "[vm b]\nmemory=64M\nvcpus=1\nkernel=k\nautostart=no\n",
 	      2, 1024, "");
 	check(VM "[vm b]\nmemory=64M\nvcpus=1\nkernel=k\nautostart=no\n", 2, 1024, "");
 }
