@@ -352,11 +352,11 @@ struct port_key {
 	uint32_t count;
 };
 
-static const char *owner_of(const struct port_key *k, const struct port_key *other)
+static const char *owner_of(const struct port_key *k, const struct port_key *other, bool com2)
 {
 	if (other->port && k->port < other->port + other->count && other->port < k->port + k->count)
 		return other->name;
-	return pc_port_owner(k->port, k->count);
+	return pc_port_owner(k->port, k->count, com2);
 }
 
 static unsigned int check_ports(const struct config_vm *c, boot_report *report, void *ctx)
@@ -373,7 +373,7 @@ static unsigned int check_ports(const struct config_vm *c, boot_report *report, 
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
 		const struct port_key *k = &keys[i];
-		const char *owner = k->port ? owner_of(k, i ? &keys[i - 1] : &none) : NULL;
+		const char *owner = k->port ? owner_of(k, i ? &keys[i - 1] : &none, c->com2) : NULL;
 
 		if (!owner)
 			continue;

@@ -170,6 +170,7 @@ static void show_options(struct guest_platform *shown, const struct pc_options *
 {
 	*shown = guest_platform;
 	shown->legacy = options->legacy;
+	shown->com2 = options->com2;
 	if (options->hpet) {
 		shown->hpet_address = HPET_GPA;
 		shown->hpet_id = HPET_ID;
@@ -182,6 +183,7 @@ static void build(struct vm *vm, const struct boot_vm *b, const struct mtrr *mtr
 	const struct config_vm *c = b->config;
 	struct pc_options options = {.legacy = c->platform == CONFIG_PLATFORM_PC,
 				     .hpet = c->hpet,
+				     .com2 = c->com2,
 				     .debug_exit = c->debug_exit,
 				     .debug_console = c->debug_console};
 	struct platform *p = alloc(sizeof(*p));

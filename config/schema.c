@@ -106,7 +106,7 @@ static const struct config_key vm_keys[] = {
 	[CONFIG_VM_DEBUG_CONSOLE] = {"debug_console", .parse = config_parse_uint, VM(debug_console),
 				     .min = 1, .max = UINT16_MAX},
 	[CONFIG_VM_HPET] = {"hpet", CHOICES(yes_no_choices), VM(hpet)},
-	[CONFIG_VM_COM2] = {"com2", CHOICES(yes_no_choices), VM(com2), .later = true},
+	[CONFIG_VM_COM2] = {"com2", CHOICES(yes_no_choices), VM(com2)},
 	[CONFIG_VM_FW_CFG] = {"fw_cfg.NAME", .prefix = sizeof("fw_cfg.") - 1,
 			      .parse = config_parse_fw_cfg, VM(fw_cfg), .repeats = true},
 };

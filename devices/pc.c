@@ -25,10 +25,13 @@ static int init_optional(struct pc *pc, struct vm *vm, const struct pc_options *
 
 	pc->legacy = options->legacy;
 	pc->has_hpet = options->hpet;
+	pc->has_com2 = options->com2;
 	if (pc->legacy)
 		err = init_legacy(pc, vm);
 	if (!err && pc->has_hpet)
 		err = hpet_init(&pc->hpet, vm, replace_timers, pc);
+	if (!err && pc->has_com2)
+		err = uart16550_init_second(&pc->com2, vm, UART_COM2_PORT, UART_COM2_GSI, "com2| ");
 	return err;
 }
 
@@ -68,6 +71,8 @@ void pc_reset(struct pc *pc)
 		i8042_reset(&pc->kbc);
 	}
 	uart16550_reset(&pc->com1);
+	if (pc->has_com2)
+		uart16550_reset(&pc->com2);
 	acpi_pm_reset(&pc->pm);
 	reset_reset(&pc->reset);
 	rtc_reset(&pc->rtc);

@@ -19,20 +19,20 @@ struct vm;
 /* What a VM's section of the configuration says of its devices. */
 struct pc_options {
 	bool legacy; /* 8259 pair, 8254 and 8042: platform = pc */
-	bool hpet;
+	bool hpet, com2;
 	uint16_t debug_exit, debug_console; /* ports; 0: none */
 	struct fw_cfg_content fw_cfg;
 };
 
 struct pc {
-	bool legacy, has_hpet;
+	bool legacy, has_hpet, has_com2;
 	struct ioapic ioapic;
 	struct i8259 pic; /* with legacy, like pit and kbc */
 	struct i8254 pit;
 	struct i8042 kbc;
 	struct hpet hpet;
 	struct fw_cfg fw_cfg;
-	struct uart16550 com1;
+	struct uart16550 com1, com2;
 	struct acpi_pm pm;
 	struct reset_ports reset;
 	struct rtc rtc;

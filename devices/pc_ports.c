@@ -16,10 +16,17 @@ static const struct {
 	{0xcf8, 4, "the reset control register"},
 };
 
-const char *pc_port_owner(uint16_t port, uint32_t count)
+static bool overlap(uint32_t a, uint32_t a_count, uint32_t b, uint32_t b_count)
 {
+	return a < b + b_count && b < a + a_count;
+}
+
+const char *pc_port_owner(uint16_t port, uint32_t count, bool com2)
+{
+	if (com2 && overlap(port, count, UART_COM2_PORT, UART_PORTS))
+		return "COM2";
 	for (size_t i = 0; i < ARRAY_SIZE(ports); i++) {
-		if (port < ports[i].port + ports[i].count && ports[i].port < port + count)
+		if (overlap(port, count, ports[i].port, ports[i].count))
 			return ports[i].name;
 	}
 	return NULL;

@@ -6,7 +6,8 @@
 
 #include "devices/pc.h"
 
-/* The device that has one of COUNT ports from PORT on, in words; NULL: none. */
-const char *pc_port_owner(uint16_t port, uint32_t count);
+/* The device of a VM, COM2 being one or not, that has one of COUNT ports from PORT on, in words;
+ * NULL: none. */
+const char *pc_port_owner(uint16_t port, uint32_t count, bool com2);
 
 #endif

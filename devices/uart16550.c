@@ -128,6 +128,37 @@ static void thr_emptied(struct uart16550 *u)
 	update_line(u);
 }
 
+/* ---- the line: the VM's console, or lines for it ---- */
+
+static void put_line(struct uart16550 *u)
+{
+	for (const char *c = u->mark; *c; c++)
+		console_put(u->vm, (uint8_t)*c);
+	for (unsigned int i = 0; i < u->text_count; i++)
+		console_put(u->vm, (uint8_t)u->text[i]);
+	console_put(u->vm, '\r');
+	console_put(u->vm, '\n');
+	u->text_count = 0;
+}
+
+/* False: there is no room now, and output_room() will tell of some. */
+static bool put(struct uart16550 *u, uint8_t byte)
+{
+	if (!u->mark)
+		return console_put(u->vm, byte);
+	if (byte != '\n' && byte != '\r')
+		u->text[u->text_count++] = (char)byte;
+	if (byte == '\n' || u->text_count == UART_LINE_MAX)
+		put_line(u);
+	return true;
+}
+
+static void input_ready(struct uart16550 *u)
+{
+	if (!u->mark)
+		console_input_ready(u->vm);
+}
+
 /* ---- receiving ---- */
 
 static void receive(struct uart16550 *u, uint8_t byte)
@@ -167,7 +198,7 @@ static uint8_t read_rbr(struct uart16550 *u)
 		byte = fifo_pop(&u->rx);
 	update_line(u);
 	if (!u->rx.count)
-		console_input_ready(u->vm);
+		input_ready(u);
 	return byte;
 }
 
@@ -180,7 +211,7 @@ static void output_room(void *dev)
 	if (!u->tx.count)
 		return;
 	while (u->tx.count) {
-		if (!console_put(u->vm, u->tx.byte[u->tx.head]))
+		if (!put(u, u->tx.byte[u->tx.head]))
 			return;
 		fifo_pop(&u->tx);
 	}
@@ -193,7 +224,7 @@ static void write_thr(struct uart16550 *u, uint8_t byte)
 	if (u->mcr & MCR_LOOP) {
 		receive(u, byte);
 		thr_emptied(u);
-	} else if (!u->tx.count && console_put(u->vm, byte)) {
+	} else if (!u->tx.count && put(u, byte)) {
 		thr_emptied(u);
 	} else {
 		if (u->tx.count < depth(u))
@@ -266,7 +297,7 @@ static void write_mcr(struct uart16550 *u, uint8_t value)
 		changed &= (uint8_t)~MSR_RI;
 	u->msr_delta |= changed >> 4;
 	update_line(u);
-	console_input_ready(u->vm);
+	input_ready(u);
 }
 
 static uint8_t read_iir(struct uart16550 *u)
@@ -293,7 +324,7 @@ static void write_fcr(struct uart16550 *u, uint8_t value)
 		u->thre_pending = true;
 	}
 	update_line(u);
-	console_input_ready(u->vm);
+	input_ready(u);
 }
 
 /* Enabling the THRE interrupt while THR is empty raises it: drivers start sending by that. */
@@ -391,23 +422,37 @@ static void port(void *dev, struct vcpu *v, uint64_t offset, bool write, uint8_t
 	bus_by_bytes(port_byte, dev, offset, write, size, value);
 }
 
+static int init(struct uart16550 *u, struct vm *vm, uint16_t base, unsigned int gsi)
+{
+	*u = (struct uart16550){.vm = vm, .gsi = gsi};
+	return bus_add_pio(vm, base, UART_PORTS, port, u);
+}
+
 int uart16550_init(struct uart16550 *u, struct vm *vm, uint16_t base, unsigned int gsi)
 {
 	struct console_client client = {.input = input,
 					.input_room = input_room,
 					.output_room = output_room,
 					.dev = u};
-	int err = bus_add_pio(vm, base, UART_PORTS, port, u);
+	int err = init(u, vm, base, gsi);
 
-	if (err)
-		return err;
-	*u = (struct uart16550){.vm = vm, .gsi = gsi};
-	return console_attach(vm, &client);
+	return err ? err : console_attach(vm, &client);
+}
+
+int uart16550_init_second(struct uart16550 *u, struct vm *vm, uint16_t base, unsigned int gsi,
+			  const char *mark)
+{
+	int err = init(u, vm, base, gsi);
+
+	u->mark = mark;
+	return err;
 }
 
 void uart16550_reset(struct uart16550 *u)
 {
-	*u = (struct uart16550){.vm = u->vm, .gsi = u->gsi, .dll = 1, .thre_pending = true};
+	*u = (struct uart16550){
+		.vm = u->vm, .gsi = u->gsi, .mark = u->mark, .dll = 1, .thre_pending = true};
 	vm_set_irq(u->vm, u->gsi, false);
-	console_reset(u->vm);
+	if (!u->mark)
+		console_reset(u->vm);
 }

@@ -508,7 +508,7 @@ static void unknown_keys(void **state)
 	parse_bad(VM "floppy = a\n",
 		  "5:1: unknown key 'floppy'; known: memory, vcpus, kernel, kind, initrd, module, "
 		  "cmdline, cpus, weight, cap, autostart, on_reboot, on_crash, "
-		  "platform, console, debug_exit, debug_console, hpet, fw_cfg.NAME\n");
+		  "platform, console, debug_exit, debug_console, hpet, com2, fw_cfg.NAME\n");
 	parse_bad("[socle]\nloglevel = info\n" VM,
 		  "2:1: unknown key 'loglevel'; known: console, log, escape, on_panic, "
 		  "mitigations, slice\n");
@@ -684,21 +684,7 @@ static void damage_is_one_error(void **state)
 	parse_bad("[v\xff]\nmemory = 1\n" VM, "1:3: byte 0xff: the file is not UTF-8\n");
 }
 
-/* ---- what this version does not act on ---- */
-
-static void keys_of_later_versions_are_errors(void **state)
-{
-	static const char *const vm_keys[] = {"com2 = yes"};
-	char text[200], said[200];
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(vm_keys); i++) {
-		sprintf(text, VM "%s\n", vm_keys[i]);
-		sprintf(said, "5:1: key '%.*s' is not supported by this version of Socle\n",
-			(int)strcspn(vm_keys[i], " "), vm_keys[i]);
-		parse_bad(text, said);
-	}
-}
+/* ---- the keys of devices ---- */
 
 static void names_of_files(void **state)
 {
@@ -841,7 +827,6 @@ int main(void)
 		TEST(what_is_not_text),
 		TEST(damage_is_one_error),
 		TEST(names_of_files),
-		TEST(keys_of_later_versions_are_errors),
 		TEST(later_keys_are_parsed_all_the_same),
 		TEST(later_keys_have_errors_too),
 		TEST(out_of_memory_is_an_error),

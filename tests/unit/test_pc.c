@@ -81,18 +81,18 @@ static int teardown(void **state)
 static void owners_are_those_on_the_bus(void **state)
 {
 	(void)state;
-	init(&(struct pc_options){.legacy = true});
+	init(&(struct pc_options){.legacy = true, .com2 = true});
 	for (uint32_t port = 0; port < 0x10000; port++) {
 		bool there = false;
 
 		for (unsigned int i = 0; i < vm->pio_count; i++)
 			there |= port - vm->pio[i].base < vm->pio[i].size;
-		if (there != (pc_port_owner((uint16_t)port, 1) != NULL))
+		if (there != (pc_port_owner((uint16_t)port, 1, true) != NULL))
 			fail_msg("port %#x", port);
 	}
-	assert_null(pc_port_owner(0x3f4, 4));
-	assert_non_null(pc_port_owner(0x3f5, 4));
-	assert_null(pc_port_owner(0xffff, 1));
+	assert_null(pc_port_owner(0x3f4, 4, true));
+	assert_non_null(pc_port_owner(0x3f5, 4, true));
+	assert_null(pc_port_owner(0xffff, 1, true));
 }
 
 static void without_keys_there_are_no_debug_ports(void **state)

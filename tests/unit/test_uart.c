@@ -469,6 +469,44 @@ static void wide_access(void **state)
 	assert_int_equal(fake_in(vm, COM1 + SCR, 2), 0xff00);
 }
 
+/* A second port: its lines go to the console as a whole, marked, and nothing is received. */
+static void a_second_port(void **state)
+{
+	struct uart16550 second;
+	char text[256];
+
+	(void)state;
+	assert_int_equal(uart16550_init_second(&second, vm, 0x2f8, 3, "two| "), 0);
+	uart16550_reset(&second);
+	console_room = 300;
+	sent_count = 0;
+	fake_out(vm, 0x2f8, 1, 'h');
+	fake_out(vm, 0x2f8, 1, 'i');
+	assert_int_equal(sent_count, 0);
+	fake_out(vm, 0x2f8, 1, '\r');
+	fake_out(vm, 0x2f8, 1, '\n');
+	assert_int_equal(sent_count, 9);
+	assert_memory_equal(sent, "two| hi\r\n", 9);
+	/* Lines without an end are cut. */
+	sent_count = 0;
+	for (int i = 0; i < UART_LINE_MAX; i++)
+		fake_out(vm, 0x2f8, 1, 'x');
+	memset(text, 'x', sizeof(text));
+	assert_int_equal(sent_count, 5 + UART_LINE_MAX + 2);
+	assert_memory_equal(sent + 5, text, UART_LINE_MAX);
+	/* It is never held up, and interrupts on its own line. */
+	console_room = 0;
+	fake_out(vm, 0x2f8, 1, '\n');
+	assert_int_equal(fake_in(vm, 0x2f8 + LSR, 1), 0x60);
+	fake_out(vm, 0x2f8 + MCR, 1, 0x08);
+	fake_out(vm, 0x2f8 + IER, 1, 0x02);
+	assert_true(fake.line[3]);
+	assert_false(fake.line[IRQ]);
+	/* What is typed is the first port's. */
+	type("a");
+	assert_int_equal(fake_in(vm, 0x2f8 + LSR, 1) & 1, 0);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -491,6 +529,7 @@ int main(void)
 		T(backpressure),
 		T(backpressure_overrun),
 		T(wide_access),
+		T(a_second_port),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
