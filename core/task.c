@@ -317,9 +317,7 @@ static void set_registers(struct task *t)
 	set_segment_registers(t, st->rflags & RFLAGS_VM);
 	st->dr7 &= ~DR7_LOCAL;
 	st->interruptibility &= ~(uint32_t)(INTR_STI | INTR_MOV_SS);
-	if (t->cause == TASK_IRET)
-		st->interruptibility &= ~INTR_NMI_BLOCKED;
-	else if (t->cause == TASK_GATE && v->pending.valid && v->pending.type == EVENT_NMI)
+	if (t->cause == TASK_GATE && v->pending.valid && v->pending.type == EVENT_NMI)
 		st->interruptibility |= INTR_NMI_BLOCKED;
 	st->cr0 |= CR0_TS;
 	hv->set_state(v, ST_RIP | ST_CRS | ST_SEGS | ST_DRS | ST_INTR);
@@ -515,11 +513,20 @@ static int enter_new(struct task *t, const struct hv_event *event)
 	return st->rip > st->seg[SEG_CS].limit ? fault(t, EXC_GP, 0) : 0;
 }
 
+/* Whatever becomes of the IRET: SDM vol. 3A 6.7.1. */
+static void end_nmi_blocking(struct vcpu *v)
+{
+	v->st.interruptibility &= ~INTR_NMI_BLOCKED;
+	hv->set_state(v, ST_INTR);
+}
+
 void task_switch(struct vcpu *v, const struct hv_exit *x)
 {
 	struct task t = {.v = v, .cause = (enum task_cause)x->task.cause};
 
 	hv->get_state(v, ST_RIP | ST_CRS | ST_SEGS | ST_DRS | ST_INTR);
+	if (t.cause == TASK_IRET)
+		end_nmi_blocking(v);
 	t.ext = x->vectoring.valid && x->vectoring.type < EVENT_SOFT_INTR;
 	t.new.selector = x->task.selector;
 	t.old.seg = v->st.seg[SEG_TR];

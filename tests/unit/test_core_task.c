@@ -295,6 +295,15 @@ static void test_nmi_blocks(void **state)
 	assert_int_equal(fake_guest(v)->interruptibility, 0);
 }
 
+static void test_nmi_iret_faults(void **state)
+{
+	(void)state;
+	fake_guest(v)->interruptibility = INTR_NMI_BLOCKED;
+	SWITCH(TASK_IRET, SEL_NEW); /* not busy */
+	assert_fault(EXC_TS, SEL_NEW, CODE);
+	assert_int_equal(fake_guest(v)->interruptibility, 0);
+}
+
 static void test_shadow_ends(void **state)
 {
 	(void)state;
@@ -575,6 +584,7 @@ int main(void)
 		T(task_gate_to_16_bits),
 		T(software_interrupt),
 		T(nmi_blocks),
+		T(nmi_iret_faults),
 		T(shadow_ends),
 		T(virtual_8086),
 		T(to_user_with_ldt),
