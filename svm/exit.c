@@ -220,6 +220,10 @@ static enum exit_next on_exception(struct vcpu *v, struct hv_exit *x)
 		x->reason = EXIT_MACHINE_CHECK;
 		return LEAVE;
 	}
+	/* An injected one does not clear GD on its way (13.1.1.4), and would come again for ever.
+	 */
+	if (vector == EXC_DB && s->vmcb.dr7 & DR7_GD)
+		vmcb_set_dr7(&s->vmcb, s->vmcb.dr7 & ~DR7_GD);
 	return exception(v, x, vector);
 }
 

@@ -363,6 +363,24 @@ static void test_registers(void **state)
 	assert_false(x.dr.write || x.dr.decode);
 }
 
+static void do_debug(struct vmcb *b)
+{
+	b->exitcode = VMEXIT_EXCP0 + EXC_DB;
+	b->dr7 |= DR7_GD;
+}
+
+/* A handler of #DB can look at the debug registers. */
+static void test_general_detect(void **state)
+{
+	struct hv_exit x;
+
+	(void)state;
+	x = run_one(do_debug);
+	assert_int_equal(x.reason, EXIT_EXCEPTION);
+	assert_int_equal(x.event.vector, EXC_DB);
+	assert_false(vmcb()->dr7 & DR7_GD);
+}
+
 static void do_invalid(struct vmcb *b)
 {
 	b->exitcode = VMEXIT_INVALID;
@@ -826,6 +844,7 @@ int main(void)
 		TEST(test_tpr),
 		TEST(test_nmi_window),
 		TEST(test_nmi_unblocked_without_a_waiting_one),
+		TEST(test_general_detect),
 		TEST(test_nmi_iret_faults),
 		TEST(test_nmi_task_returns),
 		TEST(test_nmi_step_is_cancelled),
