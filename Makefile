@@ -341,7 +341,7 @@ bench:
 
 bench-exits:
 	@tools/setup.sh
-	@$(MAKE) $(B)/socle.efi $(BENCH)/guest.bin
+	@$(MAKE) $(B)/socle.efi $(BENCH)/guest.bin build/guest/vmlinuz
 	@$(PYTHON) bench/bench.py --build $(B) --exits-only
 
 check:
