@@ -20,6 +20,9 @@
 /* Iterations of a REP instruction before interrupts get their turn. */
 #define REP_MAX 1024u
 
+/* An instruction that cannot be executed has so many tries before its VM ends. */
+#define REFUSED_MAX 16u
+
 struct access {
 	struct vcpu *v;
 	struct walk_regs regs;
@@ -359,10 +362,22 @@ static void refuse_unsupported(struct vcpu *v)
 	char text[128];
 	struct strbuf sb;
 
+	/* It cannot be fetched any more, and a fault is queued. */
+	if (!n)
+		return;
 	if (SEG_ATTR_DPL(v->st.seg[SEG_SS].attr) == 3) {
 		vcpu_ud(v);
 		return;
 	}
+	/*
+	 * Another vCPU may have rewritten it since it exited: what is there now runs by itself, and
+	 * exits again if it has to.
+	 */
+	if (v->refused_rip != v->st.rip)
+		v->refused = 0;
+	v->refused_rip = v->st.rip;
+	if (++v->refused < REFUSED_MAX)
+		return;
 	sb_init(&sb, text, sizeof(text));
 	sb_puts(&sb, "an instruction on device memory that Socle cannot execute:");
 	for (unsigned int i = 0; i < n; i++)
@@ -387,6 +402,7 @@ enum act mmio_emulate(struct vcpu *v, unsigned int *len)
 	case EMUL_DONE:
 		cpu_to_vcpu(&cpu, v);
 		*len = cpu.length;
+		v->refused = 0;
 		return ACT_NEXT;
 	case EMUL_REP:
 		cpu_to_vcpu(&cpu, v);

@@ -143,6 +143,8 @@ struct vcpu {
 	struct gva_slot gva[3]; /* core/gva.h: by enum walk_access */
 	struct mov_slot mov;	/* the last one that reached a device */
 	/* core/bus.c: of the last access, or NULL. */
+	uint64_t refused_rip; /* core/mmio.c: of the last instruction that could not be executed */
+	uint32_t refused;     /* how often in a row it could not */
 	const struct bus_region_slot *pio_last, *mmio_last;
 
 	/* Local APIC (core/lapic.c). */

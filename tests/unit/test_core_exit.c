@@ -383,6 +383,26 @@ static void test_fetch_from_nowhere_in_user_mode(void **state)
 	assert_int_equal(fake_guest(v)->rip, CODE);
 }
 
+/* Another vCPU may have rewritten it: it has a few tries, and a VM that means it ends. */
+static void test_instruction_that_cannot_be_executed(void **state)
+{
+	(void)state;
+	v->gpr[RBX] = LINEAR;
+	map(0, DEVICE | PTE_PW);
+	for (unsigned int i = 0; i < 15; i++)
+		NPF("\x0f\xae\x03"); /* fxsave [rbx] */
+	assert_int_equal(vm->end, VM_END_NONE);
+	assert_false(v->pending.valid);
+	assert_int_equal(fake_guest(v)->rip, CODE);
+	NPF("\x8b\x03"); /* mov eax, [rbx] */
+	assert_done(2);
+	NPF("\x0f\xae\x03");
+	assert_int_equal(vm->end, VM_END_NONE);
+	for (unsigned int i = 0; i < 15; i++)
+		NPF("\x0f\xae\x03");
+	assert_int_equal(vm->end, VM_END_CRASH);
+}
+
 /* ---- ports ---- */
 
 static void test_port_sizes(void **state)
@@ -785,6 +805,7 @@ int main(void)
 		T(port_sizes),
 		T(string_ports),
 		T(fetch_from_nowhere_in_user_mode),
+		T(instruction_that_cannot_be_executed),
 		T(string_ports_fault),
 		T(hypercall),
 		T(privileged_instructions),
