@@ -58,6 +58,9 @@ GEN_H := $(ASL_H) $(FONT_H)
 
 GUEST_BINS := $(patsubst tests/guests/%.asm,$(B)/guests/%.bin,$(wildcard tests/guests/*.asm)) \
 	$(B)/guests/conform32.bin $(B)/guests/conform64.bin $(B)/guests/conform32.disk $(B)/guests/conform64.disk
+# On tests/guests/rt, in C.
+C_GUESTS := attack fuzz witness
+GUEST_BINS += $(C_GUESTS:%=$(B)/guests/%.elf)
 
 .PHONY: all efi img checker guests hooks help
 all: efi checker img
@@ -285,6 +288,28 @@ $(B)/guests/%.disk: tests/guests/conform/bios.asm $(B)/guests/%.bin Makefile
 	$(call say,NASM)
 	$(Q)$(NASM) -f bin -DIMAGE='"$(B)/guests/$*.bin"' -o $@ $<
 
+GUEST_CFLAGS := -std=gnu11 -I. -O1 -ffreestanding -fno-stack-protector -fno-pic -fno-strict-aliasing -mno-red-zone \
+	-mgeneral-regs-only -fno-asynchronous-unwind-tables -fcf-protection=none $(WARN)
+guest_objs = $(patsubst tests/guests/%,$(B)/guests/obj/%.o,$(wildcard tests/guests/$(1)/*.c tests/guests/$(1)/*.asm))
+
+$(B)/guests/obj/%.c.o: tests/guests/%.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(GUEST_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/guests/obj/%.asm.o: tests/guests/%.asm Makefile
+	@mkdir -p $(@D)
+	$(call say,NASM)
+	$(Q)$(NASM) -f elf64 -MD $(@:.o=.d) -MT $@ -o $@ $<
+
+define c_guest_rule
+$(B)/guests/$(1).elf: $(call guest_objs,rt) $(call guest_objs,$(1)) tests/guests/rt/rt.ld
+	$$(call say,LD)
+	$(Q)$(LD) -nostdlib -static -z max-page-size=4096 -z noexecstack --build-id=none --no-warn-rwx-segments \
+		-T tests/guests/rt/rt.ld -o $$@ $(call guest_objs,rt) $(call guest_objs,$(1))
+endef
+$(foreach g,$(C_GUESTS),$(eval $(call c_guest_rule,$(g))))
+
 $(B)/guest/vmlinuz $(B)/guest/initrd.gz &: tools/mkguest.sh tools/mkinitrd.py
 	tools/mkguest.sh -o $(B)/guest
 
@@ -321,6 +346,15 @@ $(BENCH)/loader.efi: $(BENCH)/loader.o
 BENCH_FILES := $(B)/socle.efi $(BENCH)/guest.bin $(BENCH)/kvm $(BENCH)/loader.efi build/guest/vmlinuz
 
 # ---- commands ---------------------------------------------------------------------------------------------------
+
+# The fuzzing guest alone: `make fuzz-guest SEED=7 COUNT=100000 ACCEL=bochs`; TRACE=N names each operation from N on.
+SEED := 1
+COUNT := 1000000
+ACCEL := tcg
+.PHONY: fuzz-guest
+fuzz-guest: $(B)/socle.efi $(B)/guests/fuzz.elf $(B)/guests/witness.elf
+	@FUZZ_SEED=$(SEED) FUZZ_COUNT=$(COUNT) FUZZ_TRACE=$(TRACE) $(PYTHON) -B -m pytest -p no:cacheprovider -q \
+		tests/system/test_fuzz_guest.py -k 'test_fuzz and $(ACCEL)'
 
 .PHONY: run test test-quick test-all check fmt clean
 run:

@@ -1,0 +1,229 @@
+/* The local APIC: indices, illegal vectors, IPIs to nobody, timers at their edges, NMIs. */
+#include "tests/guests/attack/attack.h"
+
+#define X2APIC 0x800
+#define ON     (APIC | BIT(11) | (rt_cpu_id() ? 0 : BIT(8)))
+
+static void x2apic_indices(void)
+{
+	static const uint8_t readable[] = {0x02, 0x03, 0x08, 0x0a, 0x0d, 0x0f, 0x28, 0x30, 0x32,
+					   0x33, 0x34, 0x35, 0x36, 0x37, 0x38, 0x39, 0x3e};
+	uint64_t value;
+
+	for (uint32_t msr = X2APIC; msr < 0xc00; msr++) {
+		EXPECT(try_rdmsr(msr, &value) == GP, "RDMSR %lx outside of x2APIC mode", msr, 0, 0);
+		EXPECT(try_wrmsr(msr, 0) == GP, "WRMSR %lx outside of x2APIC mode", msr, 0, 0);
+	}
+	if (try_wrmsr(0x1b, ON | BIT(10)) != NO_FAULT) {
+		EXPECT(!(cpuid(1, 0).ecx & BIT(21)), "x2APIC mode refused", 0, 0, 0);
+		return;
+	}
+	for (uint32_t msr = X2APIC; msr < 0xc00; msr++) {
+		bool is_readable = msr >= 0x810 && msr <= 0x827; /* no LVT entry of CMCI, 82Fh */
+
+		for (size_t i = 0; i < ARRAY_SIZE(readable); i++)
+			is_readable |= msr == (uint32_t)X2APIC + readable[i];
+		EXPECT((try_rdmsr(msr, &value) == NO_FAULT) == (is_readable), "RDMSR %lx", msr, 0,
+		       0);
+		if (!is_readable && msr != 0x80b && msr != 0x83f)
+			EXPECT(try_wrmsr(msr, 0) == GP, "WRMSR %lx", msr, 0, 0);
+	}
+	for (unsigned int bit = 0; bit < 32; bit++) {
+		static const uint32_t defined = 0x000ccfff | BIT(12);
+
+		if (!(defined & BIT(bit)))
+			EXPECT(try_wrmsr(0x830, BIT(18) | 0x40 | BIT(bit)) == GP,
+			       "reserved bit %lu of the ICR", bit, 0, 0);
+	}
+	EXPECT(try_wrmsr(0x83f, BIT(8)) == GP, "SELF IPI takes bit 8", 0, 0, 0);
+	EXPECT(try_wrmsr(0x80b, 1) == GP, "EOI takes 1", 0, 0, 0);
+	EXPECT(try_wrmsr(0x808, BIT(8)) == GP, "TPR takes bit 8", 0, 0, 0);
+	EXPECT(try_wrmsr(0x1b, ON) == GP, "from x2APIC mode to xAPIC mode", 0, 0, 0);
+	EXPECT(try_wrmsr(0x1b, (ON & ~BIT(11)) | BIT(10)) == GP, "x2APIC mode with the APIC off", 0,
+	       0, 0);
+}
+
+static void apic_base(void)
+{
+	uint64_t width = cpuid(0x80000008, 0).eax & 0xff;
+
+	for (unsigned int bit = 0; bit < 64; bit++) {
+		bool reserved = bit < 8 || bit == 9 || bit >= width;
+
+		if (reserved)
+			EXPECT(try_wrmsr(0x1b, ON | BIT(bit)) == GP, "bit %lu of APIC_BASE", bit, 0,
+			       0);
+	}
+	/* Moved away and back, it still answers. */
+	EXPECT(try_wrmsr(0x1b, (ON & 0xfff) | 0xfed00000) == NO_FAULT, "the APIC cannot be moved",
+	       0, 0, 0);
+	wrmsr(0x1b, ON);
+	rt_reset_apic();
+	EXPECT((mmio_read(APIC + 0x30) & 0xff) >= 0x10, "version %lx", mmio_read(APIC + 0x30), 0,
+	       0);
+}
+
+static void clear_errors(void)
+{
+	mmio_write(APIC + 0x280, 0);
+	mmio_write(APIC + 0x280, 0);
+}
+
+static uint32_t errors(void)
+{
+	mmio_write(APIC + 0x280, 0);
+	return mmio_read(APIC + 0x280);
+}
+
+static void take_interrupts(void)
+{
+	__asm__ volatile("sti; nop; nop; nop; cli");
+}
+
+static void illegal_vectors(void)
+{
+	struct rt_cpu *cpu = rt_self();
+	uint32_t before, e;
+
+	clear_errors();
+	for (uint32_t vector = 0; vector < 16; vector++) {
+		mmio_write(APIC + 0x300, 0x44000 | vector);
+		e = errors();
+		EXPECT(e & BIT(5), "ESR %lx after an IPI with vector %lu", e, vector, 0);
+	}
+	/* A timer with an illegal vector: the error's own interrupt comes, once. */
+	before = cpu->ints[V_ERROR];
+	mmio_write(APIC + 0x370, V_ERROR);
+	mmio_write(APIC + 0x320, 5);
+	mmio_write(APIC + 0x380, 10);
+	rt_wait_us(200);
+	take_interrupts();
+	e = errors();
+	EXPECT(e & BIT(6), "ESR %lx after the timer's", e, 0, 0);
+	EXPECT(cpu->ints[V_ERROR] == before + 1, "%lu error interrupts",
+	       cpu->ints[V_ERROR] - before, 0, 0);
+	/* An error's interrupt that is an error itself must not go round in circles. */
+	mmio_write(APIC + 0x370, 3);
+	for (unsigned int i = 0; i < 1000; i++)
+		mmio_write(APIC + 0x300, 0x44001);
+	mmio_write(APIC + 0x380, 10);
+	rt_wait_us(200);
+	EXPECT(errors() & (BIT(5) | BIT(6)), "no error", 0, 0, 0);
+	mmio_write(APIC + 0x320, 0x10000);
+	mmio_write(APIC + 0x370, 0x10000);
+}
+
+static void to_nobody(void)
+{
+	static const uint32_t destinations[] = {2, 7, 0x10, 0x7f, 0xfe};
+
+	for (size_t i = 0; i < ARRAY_SIZE(destinations); i++) {
+		for (uint32_t mode = 0; mode < 8; mode++) {
+			mmio_write(APIC + 0x310, destinations[i] << 24);
+			mmio_write(APIC + 0x300, mode << 8 | 0x4041);
+			mmio_write(APIC + 0x300, mode << 8 | 0x4841);
+			mmio_write(APIC + 0x300, mode << 8 | 0xc041);
+		}
+	}
+	/* INIT and start-up by shorthands that mean the sender are not sent. */
+	mmio_write(APIC + 0x300, 0x44500);
+	mmio_write(APIC + 0x300, 0x44608);
+	mmio_write(APIC + 0x300, 0x84500);
+	mmio_write(APIC + 0x300, 0x84608);
+	/* A start-up IPI to one that runs means nothing. */
+	mmio_write(APIC + 0x310, 0);
+	mmio_write(APIC + 0x300, 0x4608);
+	rt_wait_us(1000);
+}
+
+static void timers(void)
+{
+	static const uint32_t counts[] = {1, 2, 3, 0xffff, 0x80000000, 0xffffffff, 0};
+	struct rt_cpu *cpu = rt_self();
+	uint32_t before;
+
+	mmio_write(APIC + 0x320, V_TIMER);
+	for (uint32_t divide = 0; divide < 16; divide++) {
+		for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
+			for (uint32_t mode = 0; mode < 4; mode++) {
+				mmio_write(APIC + 0x3e0, divide);
+				mmio_write(APIC + 0x320, V_TIMER | mode << 17);
+				mmio_write(APIC + 0x380, counts[i]);
+				mmio_read(APIC + 0x390);
+				take_interrupts();
+			}
+		}
+	}
+	mmio_write(APIC + 0x320, 0x10000);
+	mmio_write(APIC + 0x380, 0);
+	rt_wait_us(100);
+	take_interrupts();
+	before = cpu->ints[V_TIMER];
+	EXPECT(before, "no interrupt", 0, 0, 0);
+	mmio_write(APIC + 0x3e0, 0xb);
+	mmio_write(APIC + 0x320, V_TIMER);
+	mmio_write(APIC + 0x380, 1);
+	rt_wait_us(1000);
+	take_interrupts();
+	EXPECT(cpu->ints[V_TIMER] == before + 1, "%lu interrupts of one shot",
+	       cpu->ints[V_TIMER] - before, 0, 0);
+	EXPECT(mmio_read(APIC + 0x390) == 0, "count %lx after it", mmio_read(APIC + 0x390), 0, 0);
+	if (!(cpuid(1, 0).ecx & BIT(24)))
+		return;
+	mmio_write(APIC + 0x320, V_TIMER | 0x40000);
+	before = cpu->ints[V_TIMER];
+	wrmsr(0x6e0, 1);
+	take_interrupts();
+	wrmsr(0x6e0, ~0ull);
+	take_interrupts();
+	EXPECT(cpu->ints[V_TIMER] == before + 1, "%lu interrupts of a deadline past",
+	       cpu->ints[V_TIMER] - before, 0, 0);
+	wrmsr(0x6e0, 0);
+	mmio_write(APIC + 0x320, 0x10000);
+}
+
+static void nmis(void)
+{
+	struct rt_cpu *cpu = rt_self();
+	uint32_t before = cpu->ints[NMI];
+
+	mmio_write(APIC + 0x310, 0);
+	for (unsigned int i = 0; i < 1000; i++)
+		mmio_write(APIC + 0x300, 0x4400);
+	cpuid(0, 0);
+	EXPECT(cpu->ints[NMI] == before + 1000, "%lu NMIs of 1000", cpu->ints[NMI] - before, 0, 0);
+}
+
+/* An interrupt in service that nobody ends holds back its like, and what is more urgent comes all
+ * the same. */
+static void no_eoi(void)
+{
+	struct rt_cpu *cpu = rt_self();
+	uint32_t low = cpu->ints[0x51], high = cpu->ints[0x81];
+
+	cpu->no_eoi = true;
+	for (unsigned int i = 0; i < 100; i++) {
+		mmio_write(APIC + 0x300, 0x44051);
+		take_interrupts();
+	}
+	EXPECT(cpu->ints[0x51] == low + 1, "%lu interrupts without an EOI", cpu->ints[0x51] - low,
+	       0, 0);
+	mmio_write(APIC + 0x300, 0x44081);
+	take_interrupts();
+	EXPECT(cpu->ints[0x81] == high + 1, "the more urgent one: %lu", cpu->ints[0x81] - high, 0,
+	       0);
+	cpu->no_eoi = false;
+	for (unsigned int i = 0; i < 300; i++)
+		mmio_write(APIC + 0xb0, 0);
+}
+
+static const struct attack_case apic_table_cases[] = {
+	{"x2APIC indices", x2apic_indices},
+	{"APIC_BASE", apic_base},
+	{"vectors below 16", illegal_vectors},
+	{"IPIs to nobody", to_nobody},
+	{"APIC timers", timers},
+	{"NMIs to itself", nmis},
+	{"interrupts that nobody ends", no_eoi},
+};
+CASES(apic_table);

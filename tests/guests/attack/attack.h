@@ -1,0 +1,46 @@
+/* The attack guest: cases in tables, each with what a processor would do. */
+#ifndef ATTACK_H
+#define ATTACK_H
+
+#include "tests/guests/rt/rt.h"
+
+struct attack_case {
+	const char *name;
+	void (*run)(void);
+};
+
+struct attack_table {
+	const struct attack_case *cases;
+	size_t count;
+};
+
+#define CASES(name) const struct attack_table name = {name##_cases, ARRAY_SIZE(name##_cases)}
+
+extern const struct attack_table msr_table, cpu_table, insn_table, apic_table, memory_table,
+	device_table, second_table, flood_table;
+
+extern bool is_amd;
+
+/* Says what was got instead, once a case: the first time counts. */
+void got(const char *format, uint64_t a, uint64_t b, uint64_t c);
+#define EXPECT(condition, format, a, b, c)                                        \
+	do {                                                                      \
+		if (!(condition))                                                 \
+			got(format, (uint64_t)(a), (uint64_t)(b), (uint64_t)(c)); \
+	} while (0)
+
+/* WRMSR and RDMSR: the vector, or NO_FAULT. */
+int try_wrmsr(uint32_t msr, uint64_t value);
+int try_rdmsr(uint32_t msr, uint64_t *value);
+/* N bytes of code at CPL 0 (a return is put behind them), with RDI = argument; and at CPL 3, where
+ * INT3 is. */
+int try_code(const uint8_t *bytes, size_t n, uint64_t argument);
+int try_user_code(const uint8_t *bytes, size_t n, uint64_t argument);
+
+/* What the second processor does next; NULL: it waits. It keeps on until the first one starts it
+ * anew. */
+extern void (*volatile second_job)(void);
+extern volatile uint64_t second_count;
+bool restart_second(void); /* false: it does not come */
+
+#endif

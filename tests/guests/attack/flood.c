@@ -1,0 +1,183 @@
+/* A second of each kind of exit. */
+#include "tests/guests/attack/attack.h"
+
+#define PM_TMR	  0x608
+#define PM_TMR_HZ 3579545u
+
+static void f_cpuid(uint64_t n)
+{
+	cpuid((uint32_t)n, 0);
+}
+
+static void f_rdmsr(uint64_t n)
+{
+	(void)n;
+	rdmsr(0x1b);
+}
+
+static void f_bad_msr(uint64_t n)
+{
+	rdmsr(0x12340000 | (uint32_t)n);
+}
+
+static void f_wrmsr(uint64_t n)
+{
+	wrmsr(0x277, rdmsr(0x277));
+	(void)n;
+}
+
+static void f_out(uint64_t n)
+{
+	outb(0x80, (uint8_t)n);
+}
+
+static void f_port(uint64_t n)
+{
+	inl((uint16_t)(0x8000 + n));
+}
+
+static void f_uart(uint64_t n)
+{
+	outb(0x3ff, (uint8_t)n);
+	inb(0x3fd);
+}
+
+static void f_vmcall(uint64_t n)
+{
+	__asm__ volatile("vmcall" : "+a"(n)::"memory");
+}
+
+static void f_mmio(uint64_t n)
+{
+	mmio_read(IOAPIC + (n & 0xff0));
+}
+
+static void f_hole(uint64_t n)
+{
+	mmio_read(0xc0000000 + (n & 0xfff) * 4096);
+}
+
+static void f_apic(uint64_t n)
+{
+	mmio_write(APIC + 0x80, (uint32_t)n & 0xf);
+	mmio_write(APIC + 0x80, 0);
+}
+
+static void f_ipi(uint64_t n)
+{
+	(void)n;
+	mmio_write(APIC + 0x300, 0x44041);
+	__asm__ volatile("sti; nop; cli");
+}
+
+static void f_ipi_other(uint64_t n)
+{
+	mmio_write(APIC + 0x310, 1u << 24);
+	mmio_write(APIC + 0x300, n & 1 ? 0x4400 : 0x4041);
+}
+
+static void f_timer(uint64_t n)
+{
+	(void)n;
+	mmio_write(APIC + 0x3e0, 0xb);
+	mmio_write(APIC + 0x320, V_TIMER | 0x20000);
+	mmio_write(APIC + 0x380, 1);
+	__asm__ volatile("sti; hlt; cli");
+	mmio_write(APIC + 0x320, 0x10000);
+}
+
+static void f_cr(uint64_t n)
+{
+	write_cr4(read_cr4() ^ (n & 1 ? BIT(7) : 0));
+	write_cr0(read_cr0() ^ BIT(30));
+}
+
+static void f_cr3(uint64_t n)
+{
+	(void)n;
+	write_cr3(read_cr3());
+}
+
+static void f_dr(uint64_t n)
+{
+	write_dr0(n);
+	write_dr7(read_dr7());
+}
+
+static void f_ud(uint64_t n)
+{
+	(void)n;
+	__asm__ volatile("ud2");
+}
+
+static void f_wbinvd(uint64_t n)
+{
+	(void)n;
+	__asm__ volatile("wbinvd; invd");
+}
+
+static void f_pause(uint64_t n)
+{
+	(void)n;
+	__asm__ volatile("pause");
+}
+
+static void f_int1(uint64_t n)
+{
+	(void)n;
+	__asm__ volatile(".byte 0xf1");
+}
+
+/* Long exits: each is up to a thousand accesses. */
+static void f_string(uint64_t n)
+{
+	uint64_t rdi = 0xc0000000 + (n & 0xff) * 4096, rcx = 4096;
+
+	__asm__ volatile("rep stosl" : "+D"(rdi), "+c"(rcx) : "a"(0) : "memory");
+}
+
+static void f_vmrun(uint64_t n)
+{
+	(void)n;
+	__asm__ volatile(".byte 0x0f, 0x01, 0xd8");
+}
+
+static void f_efer(uint64_t n)
+{
+	wrmsr(0xc0000080, rdmsr(0xc0000080) ^ (n & 1 ? BIT(11) : 1));
+}
+
+static void f_tsc(uint64_t n)
+{
+	wrmsr(0x3b, n);
+}
+
+static void flood(void)
+{
+	static void (*const kinds[])(uint64_t) = {
+		f_cpuid,  f_rdmsr, f_bad_msr, f_wrmsr, f_out,	 f_port,      f_uart,
+		f_vmcall, f_mmio,  f_hole,    f_apic,  f_ipi,	 f_ipi_other, f_timer,
+		f_cr,	  f_cr3,   f_dr,      f_ud,    f_wbinvd, f_pause,     f_int1,
+		f_string, f_vmrun, f_efer,    f_tsc,
+	};
+	uint32_t ticks = (uint32_t)(rt_option("flood_ms", 1000) * PM_TMR_HZ / 1000);
+	uint64_t efer = rdmsr(0xc0000080);
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		uint32_t start = inl(PM_TMR);
+
+		for (uint64_t n = 0; ((inl(PM_TMR) - start) & 0xffffff) < ticks; n++)
+			rt_try(kinds[i], n);
+		write_cr0(0x80000031);
+		write_cr4(0x620);
+		wrmsr(0xc0000080, efer);
+		rt_reset_apic();
+	}
+	wrmsr(0x3b, 0);
+	EXPECT(restart_second(), "the second processor does not come back", 0, 0, 0);
+}
+
+static const struct attack_case flood_table_cases[] = {
+	{"flood of exits", flood},
+};
+CASES(flood_table);

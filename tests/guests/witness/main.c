@@ -1,0 +1,76 @@
+/*
+ * An innocent neighbour: for each byte that is typed, it says whether its memory and its clocks are
+ * what they were.
+ */
+#include "tests/guests/rt/rt.h"
+
+#define COM1	  0x3f8
+#define PM_TMR	  0x608
+#define PM_TMR_HZ 3579545ull
+#define PATTERN	  ((volatile uint64_t *)0x800000)
+#define WORDS	  0x80000u /* 4 MiB */
+
+/* The ACPI timer has 24 bits; it is looked at much more often than it goes round. */
+static uint64_t timer;
+
+static uint64_t pattern(uint64_t i)
+{
+	return i * 0x9e3779b97f4a7c15 ^ 0x5a5a;
+}
+
+static void tick(void)
+{
+	timer += (inl(PM_TMR) - timer) & 0xffffff;
+}
+
+static bool memory_is_good(void)
+{
+	for (uint64_t i = 0; i < WORDS; i++)
+		if (PATTERN[i] != pattern(i))
+			return false;
+	return true;
+}
+
+/* TSC ticks for each of the ACPI timer, times 1000, since the last look. */
+static uint64_t rate(uint64_t *tsc, uint64_t *ticks)
+{
+	uint64_t since_tsc, since_ticks;
+
+	tick();
+	since_tsc = rdtsc() - *tsc;
+	since_ticks = timer - *ticks;
+	*tsc += since_tsc;
+	*ticks += since_ticks;
+	return since_ticks ? since_tsc * 1000 / since_ticks : 0;
+}
+
+void rt_second(void)
+{
+}
+
+void rt_guest(void)
+{
+	uint64_t tsc = rdtsc(), ticks, first, now;
+
+	timer = ticks = inl(PM_TMR);
+	for (uint64_t i = 0; i < WORDS; i++)
+		PATTERN[i] = pattern(i);
+	rate(&tsc, &ticks);
+	rt_wait_us(200000);
+	first = rate(&tsc, &ticks);
+	rt_printf("witness: ready\n");
+	for (uint32_t n = 1;; n++) {
+		bool good;
+
+		while (!(inb(COM1 + 5) & 1)) {
+			tick();
+			__asm__ volatile("pause");
+		}
+		inb(COM1);
+		good = memory_is_good();
+		rt_wait_us(20000);
+		now = rate(&tsc, &ticks);
+		rt_printf("witness: %u: memory %s, clock %s\n", n, good ? "ok" : "CHANGED",
+			  now > first - first / 8 && now < first + first / 8 ? "ok" : "WRONG");
+	}
+}
