@@ -23,6 +23,7 @@ CASES = ["MSR index space", "every bit of every MSR", "read-only MSRs", "non-can
          "flood of exits"]
 
 
+@pytest.mark.extra
 @pytest.mark.weight(4)
 def test_attack(boot, accel):
     """Each case gives what a processor would give; the neighbour's memory, clock and console are asked after each."""
@@ -46,6 +47,7 @@ def test_attack(boot, accel):
     assert not m.errors()
 
 
+@pytest.mark.extra
 def test_triple_faults_in_a_loop(boot, accel):
     """With pauses, and not for ever; and never at the neighbour's cost."""
     bad = vm("triple64.bin", "bad", kind="flat64", on_crash="restart")

@@ -23,6 +23,7 @@ def verdict(text):
         f"make fuzz-guest SEED={SEED} COUNT={COUNT} TRACE={last}"
 
 
+@pytest.mark.extra
 @pytest.mark.weight(4)
 def test_fuzz(boot, accel):
     cmdline = f"seed={SEED} count={COUNT} report=5000" + (f" trace={TRACE}" if TRACE else "")
