@@ -16,11 +16,9 @@ ACCELS = ["tcg", "bochs"]
 
 # Bochs takes ten times as long as QEMU. Of what is the same code on both, make test boots there what VT-x can make
 # different; these are left to make test-all.
-BOCHS_EXTRA = re.compile(r"test_three_machines|test_linux_keeps_answering\[bochs-(hltoff|triple|flood)"
-                         r"|test_fair_shares\[bochs-weights[01]|test_cap\b|test_restarts_leak|test_crashes_in_a_row"
-                         r"|test_nothing_starts|test_reboot_can_stop|test_triple_fault\[|test_legacy_timer"
-                         r"|test_pc\[bochs-1|test_minimal\[|test_initrd_does_not_fit"
-                         r"|test_own_port_is_not")
+BOCHS_EXTRA = re.compile(r"test_three_machines\[bochs-4|test_core_that_hangs\[bochs-0|test_own_port|test_cap\b"
+                         r"|test_crashes_in_a_row|test_nothing_starts|test_reboot_can_stop|test_triple_fault\["
+                         r"|test_legacy_timer|test_pc\[bochs-1|test_minimal\[|test_initrd_does_not_fit")
 # What make test-quick boots there.
 BOCHS_QUICK = re.compile(r"test_kind_flat64|test_config\[bochs-unknown_key")
 

@@ -62,7 +62,7 @@ class Monitor:
 def test_three_machines(boot, accel, cpus):
     run = 'socle.run="for i in 1 2 3 4 5 6 7 8; do echo mine $i; sleep 0.1; done; poweroff"'
     one = linux_vm("192M", vcpus=2, cmdline=f"console=ttyS0 quiet {run}").replace("[vm linux]", "[vm one]")
-    two = linux_vm("192M", cmdline=f"console=ttyS0 {run}").replace("[vm linux]", "[vm two]")
+    two = linux_vm("192M", cmdline=f"console=ttyS0 quiet {run}").replace("[vm linux]", "[vm two]")
     m = boot(one + two + flat("flat64", "three"), linux_files() + ["flat64.bin"], accel, cpus=cpus, memory=1024,
              timeout=LIMIT)
     m.finish()
@@ -142,8 +142,9 @@ def test_memory_is_isolated(boot, accel):
 def test_linux_keeps_answering(boot, accel, guest):
     """Beside one that is in the way as best it can, and on the same core."""
     keys = {"on_crash": "restart"} if guest == "triple64" else {}
-    m = boot(linux_vm("192M", cpus="0") + flat(guest, "bad", cpus="0", **keys), linux_files() + [f"{guest}.bin"], accel,
-             cpus=1, memory=512, timeout=LIMIT)
+    linux = linux_vm("192M", cpus="0", cmdline="console=ttyS0 quiet")
+    m = boot(linux + flat(guest, "bad", cpus="0", **keys), linux_files() + [f"{guest}.bin"], accel, cpus=1, memory=512,
+             timeout=LIMIT)
     m.expect(r"linux\| socle-guest: up 1 cpus")
     m.expect("socle-guest# ")
     for n in range(3):
@@ -320,6 +321,7 @@ def test_pause_stops_the_clocks(boot, accel):
     assert max(gaps(m, 5)) < 500
 
 
+@pytest.mark.extra
 @pytest.mark.long
 def test_linux_sees_no_pause(boot):
     """25 seconds, more than its watchdog for hung processors grants, and it has nothing to say about it."""
