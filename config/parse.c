@@ -314,21 +314,14 @@ static bool report_misplaced(struct parser *p, struct text word)
 static void report_unknown_key(struct parser *p, struct text word)
 {
 	const char *names[CONFIG_VM_KEY_COUNT];
-	size_t indices[CONFIG_VM_KEY_COUNT];
-	size_t count = 0, nearest;
+	size_t count = p->section->key_count, nearest;
 
-	for (size_t i = 0; i < p->section->key_count; i++) {
-		const struct config_key *key = &p->section->keys[i];
-
-		if (key->later && !p->later)
-			continue;
-		names[count] = key->name;
-		indices[count++] = i;
-	}
+	for (size_t i = 0; i < count; i++)
+		names[i] = p->section->keys[i].name;
 	nearest = parser_unknown(p, "key", word, names, count);
 	/* That it is missing would be a second error for one mistake. */
 	if (nearest < count)
-		p->excused |= BIT(indices[nearest]);
+		p->excused |= BIT(nearest);
 }
 
 static void take_value(struct parser *p, const struct config_key *key, struct text value)
@@ -342,10 +335,7 @@ static void take_value(struct parser *p, const struct config_key *key, struct te
 	if (p->line_damaged)
 		return;
 	text_quote(&q, p->key);
-	if (key->later && !p->later)
-		parser_error(p, p->key.p, "key '%s' is not supported by this version of Socle",
-			     q.text);
-	else if (first && !key->repeats)
+	if (first && !key->repeats)
 		parser_error(p, p->key.p, "key '%s' is there twice; the first is in line %u",
 			     q.text, first);
 	else if (value.len == 0 && !key->may_be_empty)
@@ -487,16 +477,16 @@ static void parse_text(struct parser *p, struct text text)
 				"there is no VM: a section [vm NAME] is needed");
 }
 
-size_t config_parse_with(bool later, struct config *out, const char *file, struct text text,
-			 const struct config_memory *memory, config_report *report_error,
-			 void *report_ctx)
+size_t config_parse(struct config *out, const char *file, const char *bytes, size_t size,
+		    const struct config_memory *memory, config_report *report_error,
+		    void *report_ctx)
 {
+	struct text text = {bytes, size};
 	struct parser p = {
 		.out = out,
 		.memory = memory,
 		.report = report_error,
 		.report_ctx = report_ctx,
-		.later = later,
 		.before_sections = true,
 	};
 
@@ -511,12 +501,4 @@ size_t config_parse_with(bool later, struct config *out, const char *file, struc
 		text = text_from(text, text.p + 3);
 	parse_text(&p, text);
 	return p.errors;
-}
-
-size_t config_parse(struct config *out, const char *file, const char *text, size_t size,
-		    const struct config_memory *memory, config_report *report_error,
-		    void *report_ctx)
-{
-	return config_parse_with(false, out, file, (struct text){text, size}, memory, report_error,
-				 report_ctx);
 }

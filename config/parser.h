@@ -41,7 +41,6 @@ struct config_key {
 	bool required;
 	bool repeats; /* each line adds to the field's list */
 	bool may_be_empty;
-	bool later; /* known, but this version does not act on it: an error that says so */
 };
 
 /* A kind of section. */
@@ -89,7 +88,6 @@ struct parser {
 	void *report_ctx;
 	size_t errors;
 	bool no_memory; /* reported; parsing ends */
-	bool later;	/* take what this version does not act on: for tests */
 
 	struct text line; /* the present one, without its end */
 	uint32_t line_number;
@@ -111,11 +109,6 @@ struct parser {
 	size_t names_mask;
 	uint64_t *cpu_bits; /* for the list being read: one bit a processor */
 };
-
-/* Parses like config_parse(), LATER included. */
-size_t config_parse_with(bool later, struct config *out, const char *file, struct text text,
-			 const struct config_memory *memory, config_report *report,
-			 void *report_ctx);
 
 /* The place of AT, which is in the present line or at its end. */
 struct config_pos parser_pos(struct parser *p, const char *at);

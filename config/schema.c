@@ -2,10 +2,7 @@
 
 #include "lib/util.h"
 
-/*
- * Every section, key and value there is. `later` marks keys that are known and not yet acted upon:
- * using one is an error that says so, since a key that is accepted and does nothing would be a lie.
- */
+/* Every section, key and value there is. */
 
 static const struct config_choice log_choices[] = {
 	{"error", LOG_ERROR},

@@ -1,7 +1,7 @@
 /* links: config/parse.c config/values.c config/schema.c config/text.c config/suggest.c config/check.c lib/fmt.c lib/strbuf.c */
 /*
- * socle.cfg against the parser and the check. The input: one byte (bit 0: keys of later versions
- * too; bits 1 to 7: allocations until there is no more memory, 0 for no end), then the file.
+ * socle.cfg against the parser and the check. The input: one byte (bits 1 to 7: allocations until
+ * there is no more memory, 0 for no end), then the file.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,7 +96,7 @@ static void run(uint8_t flags, const char *text, size_t size)
 	w.limit = flags >> 1 ? flags >> 1 : ARRAY_SIZE(w.blocks);
 	for (size_t i = 0; i < size; i++)
 		w.lines += text[i] == '\n';
-	errors = config_parse_with(flags & 1, &config, "f", (struct text){text, size}, &memory,
+	errors = config_parse(&config, "f", text, size, &memory,
 				   look_at_report, &w);
 	assert(errors == w.reports);
 	if (errors == 0)

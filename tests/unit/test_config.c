@@ -74,7 +74,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void parse_bytes(bool later, const char *text, size_t size)
+static void parse_bytes(const char *text, size_t size)
 {
 	size_t allowed = run.allowed;
 
@@ -82,18 +82,14 @@ static void parse_bytes(bool later, const char *text, size_t size)
 	run.allowed = allowed ? allowed : SIZE_MAX;
 	run.text = malloc(size ? size : 1);
 	memcpy(run.text, text, size);
-	if (later)
-		run.errors = config_parse_with(true, &run.config, "t.cfg",
-					       (struct text){run.text, size}, &memory, say, NULL);
-	else
-		run.errors = config_parse(&run.config, "t.cfg", run.text, size, &memory, say, NULL);
+	run.errors = config_parse(&run.config, "t.cfg", run.text, size, &memory, say, NULL);
 	run.allowed = SIZE_MAX;
 }
 
 /* TEXT is good. */
 static void parse_good(const char *text)
 {
-	parse_bytes(false, text, strlen(text));
+	parse_bytes(text, strlen(text));
 	assert_string_equal(run.said, "");
 	assert_int_equal(run.errors, 0);
 }
@@ -110,7 +106,7 @@ static size_t count_lines(const char *text)
 /* TEXT has these errors and no others. */
 static void parse_bad_bytes(const char *text, size_t size, const char *errors)
 {
-	parse_bytes(false, text, size);
+	parse_bytes(text, size);
 	assert_string_equal(run.said, errors);
 	assert_int_equal(run.errors, count_lines(errors));
 }
@@ -264,7 +260,7 @@ static void text_has_no_limit(void **state)
 
 		memcpy(text, VM "cmdline = ", head);
 		memset(text + head, 'x', lengths[i]);
-		parse_bytes(false, text, head + lengths[i]);
+		parse_bytes(text, head + lengths[i]);
 		assert_string_equal(run.said, "");
 		assert_int_equal(strlen(run.config.vms[0].cmdline), lengths[i]);
 		free(text);
@@ -281,13 +277,13 @@ static void many_vms(void **state)
 	for (int i = 0; i < COUNT; i++)
 		len += (size_t)sprintf(text + len, "[vm n%d]\nmemory=2M\nvcpus=1\nkernel=k%d\n", i,
 				       i);
-	parse_bytes(false, text, len);
+	parse_bytes(text, len);
 	assert_string_equal(run.said, "");
 	assert_int_equal(run.config.vm_count, COUNT);
 	assert_string_equal(run.config.vms[COUNT - 1].name, "n999");
 	assert_string_equal(run.config.vms[COUNT - 1].kernel, "k999");
 	len += (size_t)sprintf(text + len, "[vm n777]\nmemory=2M\nvcpus=1\nkernel=k\n");
-	parse_bytes(false, text, len);
+	parse_bytes(text, len);
 	assert_string_equal(run.said,
 			    "4001:5: vm 'n777' is there twice; the first is in line 3109\n");
 	free(text);
@@ -316,7 +312,7 @@ static void sizes(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		sprintf(text, "[vm a]\nmemory = %s\nvcpus = 1\nkernel = k\n", cases[i].text);
-		parse_bytes(false, text, strlen(text));
+		parse_bytes(text, strlen(text));
 		assert_int_equal(run.errors, cases[i].bytes == 0);
 		assert_true(run.config.vms[0].memory == cases[i].bytes);
 	}
@@ -526,7 +522,7 @@ static void long_words_are_cut_in_messages(void **state)
 	(void)state;
 	memset(text + strlen(text), 'q', 200);
 	strcat(text, " = 1\n");
-	parse_bytes(false, text, strlen(text));
+	parse_bytes(text, strlen(text));
 	assert_int_equal(run.errors, 1);
 	assert_non_null(strstr(run.said, "unknown key 'qqqqqqqqqq"));
 	assert_non_null(strstr(run.said, "qqq...'; known: "));
@@ -712,7 +708,7 @@ static void names_of_files(void **state)
 	assert_int_equal(strlen(run.config.vms[0].fw_cfg[0].name), 55);
 }
 
-static void later_keys_are_parsed_all_the_same(void **state)
+static void every_key_of_a_vm(void **state)
 {
 	static const char text[] =
 		"[socle]\nescape = ^A\nmitigations = off\nslice = 500 us\nconsole = screen\n" VM
@@ -722,7 +718,7 @@ static void later_keys_are_parsed_all_the_same(void **state)
 	const struct config_vm *vm;
 
 	(void)state;
-	parse_bytes(true, text, strlen(text));
+	parse_bytes(text, strlen(text));
 	assert_string_equal(run.said, "");
 	assert_int_equal(run.config.socle.escape, 1);
 	assert_false(run.config.socle.mitigations);
@@ -749,14 +745,14 @@ static void later_keys_are_parsed_all_the_same(void **state)
 	assert_string_equal(vm->fw_cfg[1].text, "g");
 }
 
-static void later_keys_have_errors_too(void **state)
+static void several_errors(void **state)
 {
 	static const char slice[] = "[socle]\nslice = 2000 ms\n" VM;
 	static const char text[] = "[socle]\nescape = x\nslice = 10\nslice = 1\n" VM
 				   "fw_cfg. = f\nweight = 0\ndebug_exit = 65536\n";
 
 	(void)state;
-	parse_bytes(true, text, strlen(text));
+	parse_bytes(text, strlen(text));
 	assert_string_equal(run.said,
 			    "2:10: escape = x is not a key such as ^] or ^A\n"
 			    "3:9: slice = 10 is not a time, such as 10 ms or 500 us\n"
@@ -767,7 +763,7 @@ static void later_keys_have_errors_too(void **state)
 			    "fw_cfg.NAME\n"
 			    "10:10: weight = 0 is out of range: 1 to 10000\n"
 			    "11:14: debug_exit = 65536 is out of range: 1 to 65535\n");
-	parse_bytes(true, slice, strlen(slice));
+	parse_bytes(slice, strlen(slice));
 	assert_string_equal(run.said, "2:9: slice = 2000 is out of range: 1 to 1000\n");
 }
 
@@ -781,7 +777,7 @@ static void out_of_memory_is_an_error(void **state)
 	(void)state;
 	for (;; allowed++) {
 		run.allowed = allowed;
-		parse_bytes(false, text, strlen(text));
+		parse_bytes(text, strlen(text));
 		if (run.errors == 0)
 			break;
 		assert_int_equal(run.errors, 1);
@@ -827,8 +823,8 @@ int main(void)
 		TEST(what_is_not_text),
 		TEST(damage_is_one_error),
 		TEST(names_of_files),
-		TEST(later_keys_are_parsed_all_the_same),
-		TEST(later_keys_have_errors_too),
+		TEST(every_key_of_a_vm),
+		TEST(several_errors),
 		TEST(out_of_memory_is_an_error),
 	};
 
