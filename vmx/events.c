@@ -117,7 +117,9 @@ static void trap_x2apic_msrs(struct vcpu *v, bool all)
 void vmx_apic_mode(struct vcpu *v, enum apic_mode mode)
 {
 	const struct vmx_controls *c = &vmx_controls;
-	bool x = mode == APIC_XAPIC && c->apicv, x2 = mode == APIC_X2APIC && c->apicv_x2;
+	/* The APIC-access page is mapped in one place; registers that were moved are emulated. */
+	bool home = ALIGN_DOWN(v->apic_base, PAGE_SIZE) == APIC_DEFAULT_BASE;
+	bool x = mode == APIC_XAPIC && c->apicv && home, x2 = mode == APIC_X2APIC && c->apicv_x2;
 	uint32_t on = (x || x2 ? PROC2_APIC_REGISTERS | PROC2_VID : 0) |
 		      (x ? PROC2_APIC_ACCESS : 0) | (x2 ? PROC2_X2APIC : 0);
 	const uint32_t all = PROC2_APIC_REGISTERS | PROC2_VID | PROC2_APIC_ACCESS | PROC2_X2APIC;

@@ -558,6 +558,26 @@ static void test_deadline(void **state)
 	assert_int_equal(vmread(VMCS_PREEMPTION_TIMER), 0xffffffff);
 }
 
+/* Elsewhere there is no APIC-access page: a guest that moves its registers has them emulated. */
+static void test_moved_apic_is_emulated(void **state)
+{
+	const uint32_t virtualized = PROC2_APIC_REGISTERS | PROC2_VID | PROC2_APIC_ACCESS;
+
+	(void)state;
+	vmx_controls.apicv = true;
+	v->apic_base = APIC_DEFAULT_BASE | APIC_BASE_EN;
+	vmx_apic_mode(v, APIC_XAPIC);
+	assert_true(v->vid);
+	assert_int_equal(vmread(VMCS_PROC2_CONTROLS) & virtualized, virtualized);
+	v->apic_base = 0xfe000000 | APIC_BASE_EN;
+	vmx_apic_mode(v, APIC_XAPIC);
+	assert_false(v->vid);
+	assert_int_equal(vmread(VMCS_PROC2_CONTROLS) & virtualized, 0);
+	v->apic_base = APIC_DEFAULT_BASE | APIC_BASE_EN;
+	vmx_apic_mode(v, APIC_XAPIC);
+	assert_true(v->vid);
+}
+
 #define T(name)                                           \
 	{                                                 \
 #name, test_##name, setup, teardown, NULL \
@@ -567,6 +587,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(event_is_given_back),
+		T(moved_apic_is_emulated),
 		T(delivered_event_is_not_given_back),
 		T(nmi_again),
 		T(when_events_may_enter),
