@@ -85,9 +85,9 @@ help:
 
 # What runs between an exit and the next entry is made to be fast, all else to be small. The stack protector guards its
 # arrays, and not each local variable whose address is taken.
-HOT_C := lib/string.c arch/x86/tsc.c arch/x86/percpu.c emul/decode.c emul/walk.c \
-	$(addprefix core/,bus.c clock.c event.c gmem.c lapic.c lapic_irq.c lapic_timer.c mmio.c mov.c \
-	msr.c run.c sched.c) $(addprefix vmx/,decode.c events.c run.c state.c) \
+HOT_C := lib/string.c arch/x86/tsc.c arch/x86/percpu.c \
+	$(addprefix core/,bus.c clock.c event.c gmem.c lapic.c lapic_irq.c lapic_timer.c mov.c \
+	msr.c run.c sched.c) $(addprefix vmx/,events.c run.c state.c) \
 	$(addprefix svm/,event.c exit.c run.c state.c) \
 	$(addprefix devices/,acpi_pm.c ioapic.c uart16550.c)
 $(HOT_C:%.c=$(B)/hv/%.o): private HV_CFLAGS := \

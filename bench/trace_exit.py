@@ -34,6 +34,10 @@ DEAR = {"vmcs": r"vm(read|write)\b", "msr": r"wrmsr|rdmsr", "cr": r"mov cr\d|mov
                        r"mov %\w+,%db?\d|xsetbv|vmptrld|vmclear"}
 
 
+class Failure(Exception):
+    """Why there is no trace."""
+
+
 class Code:
     """The functions and instructions of socle.so."""
 
@@ -60,7 +64,7 @@ class Code:
             base = min(pcs) - text
             if base & 0xfff == 0 and all(pc - base in self.text for pc in pcs):
                 return base
-        raise SystemExit(f"trace: no place for the image among {len(entry)} offsets")
+        raise Failure(f"trace: no place for the image among {len(entry)} offsets")
 
 
 def label(build, name):
@@ -69,7 +73,7 @@ def label(build, name):
             match = re.match(rf"\s*([0-9A-F]+)\s+[0-9A-F]+\s+\.\.@at_DO_{name}$", line.rstrip())
             if match:
                 return int(match[1], 16)
-    raise SystemExit(f"trace: no loop {name} in guest.map")
+    raise Failure(f"trace: no loop {name} in guest.map")
 
 
 def image(build, scratch):
@@ -141,7 +145,7 @@ class Stub:
                 return match[1].decode()
             more = self.socket.recv(65536)
             if not more:
-                raise SystemExit("trace: QEMU has ended")
+                raise Failure("trace: QEMU has ended")
             self.data += more
 
     def rip(self):
@@ -170,6 +174,7 @@ def trace_qemu(path, scratch, addresses, timeout):
     command = ["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg", "-cpu", "max,+svm", "-m", "512", "-nodefaults",
                "-display", "none", "-monitor", "none", "-serial", "null", "-no-reboot", "-S",
                "-gdb", f"tcp:127.0.0.1:{port}",
+               "-icount", "shift=0,sleep=off",  # no clock of the host's runs while it is stepped through
                "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={emulators.OVMF_CODE}",
                "-drive", f"if=pflash,format=raw,unit=1,file={variables}",
                "-drive", f"if=none,id=disk,format=raw,snapshot=on,file={path}", "-device", "virtio-blk-pci,drive=disk"]
@@ -194,7 +199,7 @@ def last_round(trace, at):
     """The hypervisor's instructions between the last two times at AT."""
     times = [i for i, pc in enumerate(trace) if pc == at]
     if len(times) < 2:
-        raise SystemExit(f"trace: came by {at:#x} only {len(times)} times in {len(trace)} instructions")
+        raise Failure(f"trace: came by {at:#x} only {len(times)} times in {len(trace)} instructions")
     return [pc for pc in trace[times[-2]:times[-1]] if not 0x200000 <= pc < 0x300000]
 
 

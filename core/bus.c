@@ -183,10 +183,10 @@ static always_inline void put_in(struct vcpu *v, uint8_t size, uint64_t value)
 
 void exit_pio(struct vcpu *v, uint16_t port, bool in, uint8_t size)
 {
-	uint64_t value = v->gpr[RAX];
+	uint64_t value;
 
 	if (!in) {
-		value &= all_ones(size);
+		value = v->gpr[RAX] & all_ones(size);
 		bus_pio(v, port, true, size, &value);
 		return;
 	}

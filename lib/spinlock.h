@@ -18,8 +18,11 @@ static inline void spin_lock(struct spinlock *l)
 {
 	uint32_t ticket = __atomic_fetch_add(&l->next, 1, __ATOMIC_RELAXED);
 
-	while (__atomic_load_n(&l->owner, __ATOMIC_ACQUIRE) != ticket)
+	if (__builtin_expect(__atomic_load_n(&l->owner, __ATOMIC_ACQUIRE) == ticket, 1))
+		return;
+	do
 		__builtin_ia32_pause();
+	while (__atomic_load_n(&l->owner, __ATOMIC_ACQUIRE) != ticket);
 }
 
 static inline void spin_unlock(struct spinlock *l)
