@@ -34,6 +34,9 @@ static void endless_debug(void)
 {
 	uint64_t gate = rt_idt[2 * DB];
 
+	/* QEMU 7.2 aborts when a watched stack is what it delivers an exception on. */
+	if (is_amd)
+		return;
 	must_come_back(debug_without_end);
 	rt_idt[2 * DB] = gate;
 }
