@@ -33,6 +33,15 @@ int vmx_vm_init(struct vm *vm)
 	if (!h)
 		return -ENOMEM;
 	vm->hv = h;
+	/*
+	 * Before the bitmaps: for the last eight ports Bochs 2.7 reads a byte behind bitmap B, and
+	 * where the APIC's page is there, that is an APIC access of the guest's.
+	 */
+	if (vmx_controls.apicv) {
+		h->apic_access = pages_alloc(1);
+		if (!h->apic_access)
+			return -ENOMEM;
+	}
 	h->io_bitmap = pages_alloc(IO_BITMAP_PAGES);
 	if (!h->io_bitmap)
 		return -ENOMEM;
@@ -40,9 +49,6 @@ int vmx_vm_init(struct vm *vm)
 	h->eptp = vm->npt.root | EPTP_WB | EPTP_WALK4;
 	if (!vmx_controls.apicv)
 		return 0;
-	h->apic_access = pages_alloc(1);
-	if (!h->apic_access)
-		return -ENOMEM;
 	/* Read only by a vCPU in x2APIC mode, where nothing answers at this address. */
 	memset(h->apic_access, 0xff, PAGE_SIZE);
 	return pt_map(&vm->npt, APIC_DEFAULT_BASE, pa(h->apic_access), PAGE_SIZE, PT_R | PT_W,
