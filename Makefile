@@ -60,7 +60,7 @@ GUEST_BINS := $(patsubst tests/guests/%.asm,$(B)/guests/%.bin,$(wildcard tests/g
 	$(B)/guests/conform32.bin $(B)/guests/conform64.bin $(B)/guests/conform32.disk $(B)/guests/conform64.disk
 # On tests/guests/rt, in C.
 C_GUESTS := attack fuzz witness
-GUEST_BINS += $(C_GUESTS:%=$(B)/guests/%.elf)
+GUEST_BINS += $(C_GUESTS:%=$(B)/guests/%.elf) $(B)/guests/devices.elf
 
 .PHONY: all efi img checker guests hooks help
 all: efi checker img
@@ -310,11 +310,37 @@ $(B)/guests/$(1).elf: $(call guest_objs,rt) $(call guest_objs,$(1)) tests/guests
 endef
 $(foreach g,$(C_GUESTS),$(eval $(call c_guest_rule,$(g))))
 
+# A multiboot kernel in C.
+DEVICES_OBJS := $(patsubst tests/guests/devices/%.c,$(B)/guests/devices/%.o,$(wildcard tests/guests/devices/*.c))
+DEVICES_CFLAGS := -m32 -std=gnu11 -I. $(WARN) -O2 -ffreestanding -fno-pic -fno-stack-protector -mgeneral-regs-only \
+	-fno-asynchronous-unwind-tables
+
+$(B)/guests/devices/%.o: tests/guests/devices/%.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(DEVICES_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/guests/devices/start.o: tests/guests/devices/start.asm Makefile
+	@mkdir -p $(@D)
+	$(call say,NASM)
+	$(Q)$(NASM) -f elf32 -o $@ $<
+
+# The multiboot header must come first.
+$(B)/guests/devices.elf: $(B)/guests/devices/start.o $(DEVICES_OBJS)
+	$(call say,LD)
+	$(Q)$(LD) -m elf_i386 -N -Ttext 0x200000 -e start --build-id=none --no-warn-rwx-segments -o $@ $^
+
 $(B)/guest/vmlinuz $(B)/guest/initrd.gz &: tools/mkguest.sh tools/mkinitrd.py
 	tools/mkguest.sh -o $(B)/guest
 
 $(B)/guest-generic/vmlinuz $(B)/guest-generic/initrd.gz &: tools/mkguest.sh tools/mkinitrd.py
 	tools/mkguest.sh -o $(B)/guest-generic --flavour generic
+
+$(B)/guest-rt/vmlinuz $(B)/guest-rt/initrd.gz &: tools/mkguest.sh tools/mkinitrd.py
+	tools/mkguest.sh -o $(B)/guest-rt --flavour rt
+
+$(B)/guest-memtest/vmlinuz: tools/mkguest.sh
+	tools/mkguest.sh -o $(B)/guest-memtest --flavour memtest
 
 $(B)/socle.img: $(B)/socle.efi config/samples/sample.cfg $(B)/guest/vmlinuz $(B)/guest/initrd.gz tools/mkimg.sh
 	$(call say,IMAGE)

@@ -6,9 +6,10 @@ export LC_ALL=C
 
 usage() {
     cat <<'END'
-usage: tools/mkguest.sh [-o DIR] [--flavour cloud|generic]
+usage: tools/mkguest.sh [-o DIR] [--flavour cloud|generic|rt|memtest]
 
-Writes DIR/vmlinuz and DIR/initrd.gz (default: build/guest).
+Writes DIR/vmlinuz and DIR/initrd.gz (default: build/guest): Debian's kernel of that flavour and an initramfs for it.
+Of memtest, the memory tester memtest86+, there is DIR/vmlinuz alone.
 The guest prints "socle-guest: up N cpus" and gives a shell on its console. On the kernel's command line,
   socle.run=COMMAND or socle.run="COMMAND; COMMAND"
 is run before that; poweroff and reboot act at once.
@@ -37,7 +38,9 @@ done
 case $flavour in
 cloud) package=linux-image-cloud-amd64 ;;
 generic) package=linux-image-amd64 ;;
-*) fail "--flavour is cloud or generic, not $flavour" ;;
+rt) package=linux-image-rt-amd64 ;;
+memtest) package=memtest86+ ;;
+*) fail "--flavour is cloud, generic, rt or memtest, not $flavour" ;;
 esac
 
 cache=$here/build/guest/cache
@@ -57,11 +60,25 @@ fetch() {
     echo "$file"
 }
 
+# Only the file WHAT of the package FILE is wanted.
+extract() {
+    dpkg-deb --fsys-tarfile "$1" | tar -xO --wildcards "$2" || fail "$1 holds no $2"
+}
+
+if [ "$flavour" = memtest ]; then
+    file=$(fetch "$package")
+    extract "$file" './boot/memtest86+x64.bin' >"$out/vmlinuz.tmp"
+    mv "$out/vmlinuz.tmp" "$out/vmlinuz"
+    echo "mkguest.sh: $out/vmlinuz from $(basename "$file")" >&2
+    exit 0
+fi
+
 # The image's package is named by its version; the plain name only depends on it. Offline, what is cached will do.
 real=$(apt-cache depends "$package" 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)$/\1/p' | head -1)
 case $flavour in
 cloud) cached=$(find "$cache" -name 'linux-image-[0-9]*-cloud-amd64_*.deb') ;;
-generic) cached=$(find "$cache" -name 'linux-image-[0-9]*-amd64_*.deb' ! -name '*-cloud-*') ;;
+rt) cached=$(find "$cache" -name 'linux-image-[0-9]*-rt-amd64_*.deb') ;;
+generic) cached=$(find "$cache" -name 'linux-image-[0-9]*-amd64_*.deb' ! -name '*-cloud-*' ! -name '*-rt-*') ;;
 esac
 cached=$(sort -V <<<"$cached" | tail -1)
 if [ -n "$cached" ]; then
@@ -72,10 +89,9 @@ else
 fi
 busybox=$(fetch busybox-static)
 
-# Only the kernel itself is wanted: no modules.
-dpkg-deb --fsys-tarfile "$kernel" | tar -xO --wildcards './boot/vmlinuz-*' >"$out/vmlinuz.tmp" ||
-    fail "$kernel holds no kernel"
-dpkg-deb --fsys-tarfile "$busybox" | tar -xO ./bin/busybox >"$out/busybox.tmp"
+# No modules.
+extract "$kernel" './boot/vmlinuz-*' >"$out/vmlinuz.tmp"
+extract "$busybox" ./bin/busybox >"$out/busybox.tmp"
 /usr/bin/python3 "$here/tools/mkinitrd.py" "$out/busybox.tmp" | gzip -n -9 >"$out/initrd.tmp"
 rm "$out/busybox.tmp"
 mv "$out/vmlinuz.tmp" "$out/vmlinuz"

@@ -20,6 +20,7 @@ PYTHON = "/usr/bin/python3"
 WORKERS = 2  # each emulator keeps a core busy
 UNIT_LIMIT = 300
 BENCH_LIMIT = 1500
+GUESTS = [f"build/guest-{flavour}/vmlinuz" for flavour in ("generic", "rt", "memtest")]
 SECOND_TRIES = 6
 FUZZ_SECONDS = {"test-quick": 0, "test": 60, "test-all": 120}
 # Instructions that the decoder's unit test makes from its seed: a minute of them, or seconds.
@@ -68,7 +69,7 @@ def build(with_fuzzers):
     """A part that does not build counts as one failure, and the rest is tested all the same."""
     say("building")
     output, code = run(["make", "-k", f"-j{os.cpu_count()}", "all", "units", "guests", "hooks",
-                        "build/guest-generic/vmlinuz", *(["fuzzers"] if with_fuzzers else [])])
+                        *GUESTS, *(["fuzzers"] if with_fuzzers else [])])
     with open(os.path.join(LOGS, "build.log"), "w", encoding="utf-8") as f:
         f.write(output)
     if code == 0:

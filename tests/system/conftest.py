@@ -18,7 +18,8 @@ ACCELS = ["tcg", "bochs"]
 # different; these are left to make test-all.
 BOCHS_EXTRA = re.compile(r"test_three_machines\[bochs-4|test_core_that_hangs\[bochs-0|test_own_port|test_cap\b"
                          r"|test_crashes_in_a_row|test_nothing_starts|test_reboot_can_stop|test_triple_fault\["
-                         r"|test_legacy_timer|test_pc\[bochs-1|test_minimal\[|test_initrd_does_not_fit")
+                         r"|test_legacy_timer|test_pc\[bochs-1|test_minimal\[|test_real_time_kernel"
+                         r"|test_devices\[bochs-1|test_memory_tester\[bochs-2|test_initrd_does_not_fit")
 # What make test-quick boots there.
 BOCHS_QUICK = re.compile(r"test_kind_flat64|test_config\[bochs-unknown_key")
 

@@ -14,7 +14,7 @@ def vm(kernel, name="a", memory="16M", vcpus=1, **keys):
 
 
 def linux_files(flavour="cloud"):
-    folder = os.path.join(BUILD, "guest" if flavour == "cloud" else "guest-generic")
+    folder = os.path.join(BUILD, "guest" if flavour == "cloud" else f"guest-{flavour}")
     return [os.path.join(folder, "vmlinuz"), os.path.join(folder, "initrd.gz")]
 
 

@@ -1,8 +1,10 @@
 """Formats of kernels, and what test programs end with."""
+import os
 import re
 
 import pytest
 
+from conftest import BUILD, ROOT
 from guests import vm
 
 DEBUG = dict(debug_exit="0xf4", debug_console="0xe9")
@@ -64,3 +66,39 @@ def test_module_that_is_not_there(boot, accel):
     m = boot(vm("mb_elf32.bin", **DEBUG) + "module = nothere.txt words\n", ["mb_elf32.bin"], accel)
     m.finish(1)
     assert any(re.search(r":7:10: vm a: module: cannot read \\nothere\.txt", e) for e in m.errors())
+
+
+def pieces(name):
+    """The names of what tests/guests/devices/NAME.c goes through."""
+    with open(os.path.join(ROOT, "tests", "guests", "devices", name + ".c"), encoding="utf-8") as f:
+        return re.findall(r'^\t\{"([^"]+)", \w+\},$', f.read(), re.MULTILINE)
+
+
+@pytest.mark.weight(1)
+@pytest.mark.parametrize("vcpus", [1, 2])
+def test_devices(boot, accel, vcpus, modules):
+    """A kernel that goes through all devices of a PC from inside."""
+    config = vm("devices.elf", memory="16M", vcpus=vcpus, cmdline="some words", hpet="yes", com2="yes", **DEBUG)
+    m = boot(config + "fw_cfg.opt/first = first.txt\nfw_cfg.opt/org.example/second = second.txt\n",
+             ["devices.elf"] + modules, accel)
+    m.finish()
+    said = [line for line in m.lines() if line.startswith("devices: ")]
+    names = [name for part in ("firmware", "timers", "controllers", "apic") for name in pieces(part)]
+    assert len(names) > 40 and said == [f"devices: {name}: ok" for name in names]
+    assert "com2| second port" in m.lines()
+    assert "socle: vm a: exited 33" in m.lines()
+
+
+@pytest.mark.weight(1)
+@pytest.mark.parametrize("vcpus", [1, 2])
+def test_memory_tester(boot, accel, vcpus):
+    """Debian's memtest86+, a program of the Linux boot protocol: it tests memory, and its Escape key resets the VM."""
+    m = boot(vm("vmlinuz", memory="16M", vcpus=vcpus, cmdline="console=ttyS0,115200", on_reboot="stop"),
+             [os.path.join(BUILD, "guest-memtest", "vmlinuz")], accel, timeout=600)
+    m.expect(r"Memtest86\+ v6")
+    m.expect("Status: Testing")
+    m.expect(r"#[567] +\[Moving inversions")
+    m.expect(r"Errors: +0 ")
+    m.send("\x1b")
+    m.finish()
+    assert "socle: vm a: rebooted" in m.text()

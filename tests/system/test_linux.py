@@ -222,3 +222,12 @@ def test_pc(boot, accel, vcpus):
 def test_minimal(boot, accel, vcpus):
     text = look(boot, accel, vcpus, platform="minimal")
     assert not PC_DEVICES & words(text, "devices")
+
+
+@pytest.mark.long
+@pytest.mark.weight(4)
+def test_real_time_kernel(boot, accel):
+    m, shell = boot_linux(boot, accel, "rt", vcpus=2)
+    assert "PREEMPT_RT" in shell.run("uname -v")
+    assert serial_interrupts(shell) > 0
+    power_off(m)
