@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from conftest import BUILD
+from conftest import BUILD, ROOT
 from guests import Shell, linux_files, linux_vm, vm
 
 # Both vendors.
@@ -284,6 +284,33 @@ def test_monitor(boot, accel):
     m.send(ESCAPE)
     m.finish()
     assert "socle: all guests ended" in m.lines()
+
+
+@pytest.mark.weight(2)
+def test_readme_sample(boot):
+    """What README's transcript of config/samples/two.cfg shows."""
+    with open(os.path.join(ROOT, "config", "samples", "two.cfg"), encoding="utf-8") as f:
+        m = boot(f.read(), linux_files(), "tcg", memory=1024)
+    m.expect_all(r"web\| socle-guest: up 2 cpus", r"batch\| socle-guest: up 1 cpus", r"batch\| socle-guest# ")
+    monitor = Monitor(m)
+    monitor.open()
+    vms = monitor.list()
+    assert vms["web"][:3] == ["running", "2", "0,1"] and vms["web"][-3:] == ["typing", "goes", "here"]
+    assert vms["batch"][:3] == ["running", "1", "0"]
+    monitor.run("pause batch", "socle: vm batch: paused")
+    assert monitor.list()["batch"][0] == "paused"
+    monitor.run("resume batch", "socle: vm batch: resumed")
+    m.send("attach batch\r")
+    m.expect("socle: typing goes to vm batch; \\^] opens the monitor")
+    m.send("\recho $((6*7))\r")
+    m.expect(r"batch\| 42\r")
+    m.send("poweroff\r")
+    m.expect("socle: vm batch: shut down")
+    monitor.open()
+    m.send("attach web\r")
+    m.expect("typing goes to vm web")
+    m.send("poweroff\r")
+    m.finish()
 
 
 def test_nothing_starts_by_itself(boot, accel):
