@@ -276,6 +276,9 @@ def measure_traces(bench, beds, rows):
             dear = trace_exit.dear(trace_exit.measure(bench.build, bed, ["cpuid"], bench.timeout)["cpuid"])
         except trace_exit.Failure as e:
             print(f"bench: {e}", file=sys.stderr)
+            # On AMD-V instructions are written over at boot for the processor's flaws: socle.so does not have them.
+            if bed == "svm":
+                continue
             dear = None
         if bed == "vmx":
             rows["cpuid-vmread-vmwrite", bed] = row(dear and dear["vmcs"], VMCS_TARGET)
