@@ -67,7 +67,7 @@ vmx_enter:
 	jne	.set_host_rsp
 .host_rsp_set:
 	test	dl, dl
-	jnz	resume
+	jnz	resume_guarded
 	LEAVE_NOTHING
 	vmlaunch
 	jmp	failed
@@ -77,8 +77,8 @@ vmx_enter:
 	vmwrite	rax, rsp
 	jmp	.host_rsp_set
 
-; What an exit does: v's registers to memory, and the handler %1 with v.
-%macro EXIT 1
+; What an exit does: v's registers to memory, and the handler %2 with v. %1: guarded or not.
+%macro EXIT 2
 	push	rdi
 	mov	rdi, [rsp + 8]
 	mov	[rdi + VCPU_RAX], rax
@@ -111,27 +111,45 @@ vmx_enter:
 	xor	r14d, r14d
 	xor	r15d, r15d
 	mov	rbx, rdi
+%if %1
 	ONLY_FOR MIT_IBRS, %%guarded
 	WRITE_MSR SPEC_CTRL_INDEX, SPEC_CTRL_IBRS
 %%guarded:
-	call	%1
+%endif
+	call	%2
 	test	eax, eax
 	jnz	leave
 %endmacro
 
-; Where every VM exit lands (HOST_RIP), and where it does while costs are measured.
+; Where every VM exit lands (HOST_RIP): by whether costs are measured, and whether this processor
+; wants something done around exits, which stays out of everybody else's way.
 	align	16
 global vmx_exit_timed:function hidden
 vmx_exit_timed:
-	EXIT	vmx_handle_exit_timed
+	EXIT	0, vmx_handle_exit_timed
 	jmp	resume
+
+	align	16
+global vmx_exit_guarded_timed:function hidden
+vmx_exit_guarded_timed:
+	EXIT	1, vmx_handle_exit_timed
+	jmp	resume_guarded
+
+	align	16
+global vmx_exit_guarded:function hidden
+vmx_exit_guarded:
+	EXIT	1, vmx_handle_exit
+resume_guarded:
+	LEAVE_NOTHING
+	vmresume
+	jmp	failed
 
 	align	16
 global vmx_exit:function hidden
 vmx_exit:
-	EXIT	vmx_handle_exit
+	EXIT	0, vmx_handle_exit
 resume:
-	LEAVE_NOTHING
+	LOAD_GUEST
 	vmresume
 failed:
 	mov	eax, RUN_FAIL_INVALID

@@ -68,7 +68,7 @@ struct vmx_vcpu {
 	bool launched;		     /* since the last VMCLEAR: VMRESUME, not VMLAUNCH */
 	uint32_t proc, proc2, entry; /* what the control fields hold */
 	uint32_t ept_generation;     /* of the translations this core may hold for it */
-	bool timed;		     /* HOST_RIP is vmx_exit_timed() */
+	bool timed;		     /* HOST_RIP is that of a handler that measures */
 	uint32_t fast_rounds;	     /* times that VMX_FAST_EXITS_MAX exits were handled at once */
 	bool timer_parked;	     /* the preemption timer is at its maximum: never due */
 };
@@ -162,5 +162,9 @@ enum vmx_run_result vmx_handle_exit_timed(struct vcpu *v);
 /* Where a VM exit lands: for HOST_RIP. */
 void vmx_exit(void);
 void vmx_exit_timed(void);
+void vmx_exit_guarded(void);
+void vmx_exit_guarded_timed(void);
+/* Which of them is for a vCPU whose exits are TIMED, as a HOST_RIP. */
+uint64_t vmx_host_rip(bool timed);
 
 #endif

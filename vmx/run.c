@@ -3,6 +3,7 @@
  * is read from the VMCS, and nothing is written back that has not changed.
  */
 #include "arch/x86/cpu.h"
+#include "arch/x86/mitigations.h"
 #include "core/cpuid.h"
 #include "core/exits.h"
 #include "core/run.h"
@@ -196,6 +197,14 @@ enum vmx_run_result vmx_handle_exit_timed(struct vcpu *v)
 	return result;
 }
 
+uint64_t vmx_host_rip(bool timed)
+{
+	static void (*const stubs[2][2])(void) = {{vmx_exit, vmx_exit_timed},
+						  {vmx_exit_guarded, vmx_exit_guarded_timed}};
+
+	return (uint64_t)(uintptr_t)stubs[mitigations_around_exits()][timed];
+}
+
 static void choose_handler(struct vcpu *v)
 {
 	struct vmx_vcpu *vv = vmx_of(v);
@@ -204,7 +213,7 @@ static void choose_handler(struct vcpu *v)
 	if (likely(timed == vv->timed))
 		return;
 	vv->timed = timed;
-	vmwrite(VMCS_HOST_RIP, (uint64_t)(uintptr_t)(timed ? vmx_exit_timed : vmx_exit));
+	vmwrite(VMCS_HOST_RIP, vmx_host_rip(timed));
 }
 
 static int entry_failed(struct hv_exit *x)

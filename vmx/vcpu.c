@@ -205,7 +205,7 @@ static void write_host_fields(struct vcpu *v)
 	vmwrite(VMCS_HOST_IDTR_BASE, idt_base());
 	vmwrite(VMCS_HOST_SYSENTER_ESP, 0);
 	vmwrite(VMCS_HOST_SYSENTER_EIP, 0);
-	vmwrite(VMCS_HOST_RIP, pa((const void *)(uintptr_t)vmx_exit));
+	vmwrite(VMCS_HOST_RIP, vmx_host_rip(false));
 }
 
 int vmx_vcpu_reset(struct vcpu *v)

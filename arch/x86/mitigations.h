@@ -59,6 +59,9 @@ void mitigations_print(void);
 /* Switches on what a core has in registers of its own. On each core, after host_map_load(). */
 void mitigations_init_cpu(void);
 
+/* Whether VERW or IBRS stand around each VM exit of VT-x: it has entry stubs with and without. */
+bool mitigations_around_exits(void);
+
 /* This core takes a vCPU; OTHER_VM: of another VM than the last one that it ran. */
 void mitigations_switch(bool other_vm);
 

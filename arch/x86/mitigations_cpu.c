@@ -125,6 +125,11 @@ void mitigations_init_cpu(void)
 		wrmsr(MSR_IA32_EFER, rdmsr(MSR_IA32_EFER) | EFER_AIBRSE);
 }
 
+bool mitigations_around_exits(void)
+{
+	return active & (MIT_VERW | MIT_IBRS);
+}
+
 void mitigations_switch(bool other_vm)
 {
 	if (likely(!(active & (MIT_IBPB | MIT_L1D))))

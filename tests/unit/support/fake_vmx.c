@@ -1,5 +1,7 @@
 #include "tests/unit/support/fake_vmx.h"
 
+#include "arch/x86/mitigations.h"
+
 #include <string.h>
 
 #define FIELDS	 0x8000
@@ -141,6 +143,19 @@ enum vmx_run_result vmx_enter(struct vcpu *v, struct vmx_vcpu *vv, bool launched
 
 void vmx_exit(void)
 {
+}
+
+void vmx_exit_guarded(void)
+{
+}
+
+void vmx_exit_guarded_timed(void)
+{
+}
+
+bool mitigations_around_exits(void)
+{
+	return false;
 }
 
 void vmx_exit_timed(void)
