@@ -105,7 +105,7 @@ static void put(const char *format, ...)
 
 static void put_address(uint64_t address)
 {
-	const struct symbols all = {symbols_start, symbols_name, symbols_names, symbols_count};
+	const struct symbols all = {symbols_start, symbols_names, symbols_count};
 	uint64_t offset = address - (uint64_t)(uintptr_t)_image_start;
 	const char *name = NULL;
 	uint32_t into;
@@ -148,7 +148,7 @@ static void put_backtrace(const struct pcpu *cpu, uint64_t rip, uint64_t rsp)
 		.start = (uint64_t)(uintptr_t)_text_start,
 		.end = (uint64_t)(uintptr_t)_text_end,
 		.text = (const uint8_t *)_text_start,
-		.symbols = {symbols_start, symbols_name, symbols_names, symbols_count},
+		.symbols = {symbols_start, symbols_names, symbols_count},
 	};
 	uint64_t top = cpu ? stack_end(cpu, rsp) : 0;
 

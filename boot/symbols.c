@@ -1,5 +1,16 @@
 #include "boot/symbols.h"
 
+#include "lib/string.h"
+
+static const char *name_of(const struct symbols *s, uint32_t number)
+{
+	const char *name = s->names;
+
+	while (number--)
+		name += strlen(name) + 1;
+	return name;
+}
+
 const char *symbols_find(const struct symbols *s, uint32_t offset, uint32_t *into)
 {
 	uint32_t low = 0, high = s->count;
@@ -15,5 +26,5 @@ const char *symbols_find(const struct symbols *s, uint32_t offset, uint32_t *int
 	if (!low)
 		return NULL;
 	*into = offset - s->start[low - 1];
-	return s->names + s->name[low - 1];
+	return name_of(s, low - 1);
 }

@@ -10,15 +10,13 @@
 
 struct symbols {
 	const uint32_t *start; /* bytes from the image's start, COUNT of them */
-	const uint32_t *name;  /* where in NAMES each name begins */
-	const char *names;
+	const char *names;     /* one behind the other, each with its zero */
 	uint32_t count;
 };
 
 /* Of this image: made when linking. Data alone, so that the second link moves no function. */
 #define SYMBOLS_MADE __attribute__((visibility("hidden")))
-extern const uint32_t symbols_start[] SYMBOLS_MADE, symbols_name[] SYMBOLS_MADE,
-	symbols_count SYMBOLS_MADE;
+extern const uint32_t symbols_start[] SYMBOLS_MADE, symbols_count SYMBOLS_MADE;
 extern const char symbols_names[] SYMBOLS_MADE;
 
 /* The function that OFFSET is in or behind, and how far into it; NULL: before the first one. */

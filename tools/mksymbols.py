@@ -18,7 +18,7 @@ def functions(path):
     output = subprocess.run(["nm", path], check=True, stdout=subprocess.PIPE, text=True).stdout
     for line in output.splitlines():
         fields = line.split()
-        if len(fields) == 3 and fields[1] in "tT" and not fields[2].startswith((".L", "_text_")):
+        if len(fields) == 3 and fields[1] in "tT" and not fields[2].startswith((".", "_text_")):
             address = int(fields[0], 16)
             if address not in found or fields[1] == "T":
                 found[address] = fields[2]
@@ -27,14 +27,8 @@ def functions(path):
 
 def main():
     table = functions(sys.argv[1]) if len(sys.argv) > 1 else []
-    start, name, at = [], [], 0
-    for address, text in table:
-        start.append(f"{address:#x},")
-        name.append(f"{at},")
-        at += len(text) + 1
     print(HEAD)
-    print("const uint32_t symbols_start[] = {", *(start or ["0,"]), "};", sep="\n")
-    print("const uint32_t symbols_name[] = {", *(name or ["0,"]), "};", sep="\n")
+    print("const uint32_t symbols_start[] = {", *([f"{address:#x}," for address, _ in table] or ["0,"]), "};", sep="\n")
     print("const char symbols_names[] =", *(f'"{text}\\0"' for _, text in table or [(0, "")]), ";", sep="\n")
     print(f"const uint32_t symbols_count = {len(table)};")
 

@@ -17,13 +17,12 @@
 
 static uint8_t text[0x100];
 static const uint32_t starts[] = {0x1000, 0x1040, 0x1080};
-static const uint32_t names[] = {0, 6, 13};
 static struct backtrace_code code = {
 	.image = IMAGE,
 	.start = TEXT,
 	.end = TEXT + sizeof(text),
 	.text = text,
-	.symbols = {starts, names, "outer\0middle\0inner", 3},
+	.symbols = {starts, "outer\0middle\0inner", 3},
 };
 static char out[256];
 
