@@ -25,7 +25,7 @@
 
 static struct vm *vms[VMS];
 static unsigned int vm_count;
-static const volatile uint32_t constant = 1;
+static const uint32_t constant[4] = {1, 2, 3, 4};
 
 int __real_pc_init(struct pc *pc, struct vm *vm, const struct pc_options *options);
 int __wrap_pc_init(struct pc *pc, struct vm *vm, const struct pc_options *options);
@@ -168,7 +168,7 @@ static void fault(struct vm *vm, char what)
 		*(volatile uint8_t *)(uintptr_t)panic = 0;
 		break;
 	case 'c':
-		*(volatile uint32_t *)(uintptr_t)&constant = 2;
+		*(volatile uint32_t *)(uintptr_t)constant = 2;
 		break;
 	case 'x':
 		run_data();
