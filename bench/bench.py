@@ -121,6 +121,7 @@ class Bench:
         run, log = Run(), self.path(f"{name}-{bed}.log")
         command = [os.path.join(ROOT, "tools", "run.sh"), *ACCEL[bed], "--cpus", str(vcpus), "--memory", "512",
                    "--timeout", str(self.timeout), "--log", log]
+        model = model or ("corei7_skylake_x" if bed == "vmx" else None)
         command += [*(["--model", model] if model else []), *options]
         print(f"bench: {name} on {BED_NAMES[bed]} ...", file=sys.stderr, flush=True)
         with subprocess.Popen(command + [image], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

@@ -130,9 +130,9 @@ def test_triple_fault(boot, accel):
 @pytest.mark.long
 @pytest.mark.extra
 @pytest.mark.weight(5)
-@pytest.mark.parametrize("model", ["corei7_sandy_bridge_2600k", "corei7_haswell_4770", "corei7_icelake_u"])
+@pytest.mark.parametrize("model", ["corei7_ivy_bridge_3770k", "corei7_haswell_4770"])
 def test_other_processors(boot, model):
-    """Without APIC-register virtualization, and with other features."""
+    """With other features than the usual one."""
     m, shell = boot_linux(boot, "bochs", model=model, vcpus=2)
     assert shell.run("nproc").strip() == "2"
     power_off(m)
