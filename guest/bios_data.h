@@ -1,14 +1,18 @@
 /*
- * The BIOS data area: what a PC's firmware leaves below 500h for the programs it starts. No BIOS is
- * there to call, but kernels read from it where conventional memory ends (Xen puts the code that
- * starts its processors there) and which serial ports there are.
+ * The interrupt vectors and the BIOS data area: what a PC's firmware leaves below 500h for the
+ * programs it starts. No BIOS is there to serve anybody, but kernels read from there where
+ * conventional memory ends, and some call it on their way (Xen 4.17 does both): each service
+ * answers that it is not supported, and any other interrupt returns.
  */
 #ifndef GUEST_BIOS_DATA_H
 #define GUEST_BIOS_DATA_H
 
 #include "guest/writer.h"
 
-/* Writes the BIOS data area and the head of the extended one, at LAYOUT_LOW_RAM_END. */
+/*
+ * Writes the vectors, their code at the end of the first MiB, the BIOS data area and the head of
+ * the extended one at LAYOUT_LOW_RAM_END.
+ */
 void guest_bios_data_write(struct writer *w);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * What lies where in a guest's memory when it starts. Below 1 MiB:
  *
- *	400h	BIOS data area
+ *	0	interrupt vectors, and the BIOS data area at 400h
  *	1000h	GDT				protected-mode entries
  *	2000h	boot_params			Linux
  *	2000h	information, up to 80000h	multiboot, PVH
@@ -10,7 +10,7 @@
  *	20000h	command line			Linux
  *	80000h	stack, growing down from 90000h	protected-mode entries
  *	9fc00h	reserved up to A0000h: the extended BIOS data area
- *	e0000h	ACPI tables, reserved up to 100000h
+ *	e0000h	ACPI tables; code of the vectors at fff53h; reserved up to 100000h
  */
 #ifndef GUEST_LAYOUT_H
 #define GUEST_LAYOUT_H

@@ -84,6 +84,15 @@ static void bios_data(void **state)
 	assert_int_equal(guest_vm_get(vm, 0x410, 2) >> 9 & 7, 1);
 	assert_int_equal(guest_vm_get(vm, 0x413, 2), 639);
 	assert_int_equal(guest_vm_get(vm, 0x9fc00, 1), 1);
+	for (uint32_t vector = 0; vector < 256; vector++) {
+		uint32_t at = (uint32_t)guest_vm_get(vm, 4 * vector, 4);
+		uint32_t linear = (at >> 16) * 16 + (at & 0xffff);
+
+		/* IRET, or as long a piece of code as sets the carry flag. */
+		if (vector >= 0x10 && vector <= 0x1a)
+			linear += 10;
+		assert_int_equal(guest_vm_get(vm, linear, 1), 0xcf);
+	}
 	guest_vm_free(vm);
 	free(bytes);
 }
