@@ -32,7 +32,8 @@ static void look_at_linux(const struct vm *vm)
 {
 	uint64_t bp = vm->vcpu[0]->gpr[RSI];
 	uint64_t kernel = guest_vm_get(vm, bp + 0x214, 4);
-	uint64_t end = kernel + guest_vm_get(vm, bp + 0x260, 4);
+	bool has_init_size = guest_vm_get(vm, bp + 0x206, 2) >= 0x20a;
+	uint64_t end = kernel + (has_init_size ? guest_vm_get(vm, bp + 0x260, 4) : 0);
 	uint64_t initrd = guest_vm_get(vm, bp + 0x218, 4) | guest_vm_get(vm, bp + 0xc0, 4) << 32;
 	uint64_t size = guest_vm_get(vm, bp + 0x21c, 4);
 
