@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from conftest import BUILD, LOGS, ROOT, clean
+from conftest import BOCHS_NEWEST, BUILD, LOGS, ROOT, clean
 from guests import vm
 
 SECTIONS = {"bochs": "## Bochs (VT-x)", "tcg": "## QEMU TCG (AMD-V)"}
@@ -33,7 +33,8 @@ def explained(accel):
 def bare(guest, accel):
     log = os.path.join(LOGS, f"bare-{guest}-{accel}.log")
     command = [os.path.join(ROOT, "tools", "run.sh"), "--bios", "--accel", accel, "--cpus", "2", "--memory", "64",
-               "--timeout", "180", "--log", log, os.path.join(BUILD, "guests", guest + ".disk")]
+               "--timeout", "180", "--log", log, *(["--model", BOCHS_NEWEST] if accel == "bochs" else []),
+               os.path.join(BUILD, "guests", guest + ".disk")]
     subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
     with open(log, "rb") as f:
         return clean(f.read())
