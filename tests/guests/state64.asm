@@ -48,12 +48,14 @@ start:
 .first_done:
 
 	call	make_values
+	call	find_msrs
 	call	load_all
 	call	tsc_khz
 	lea	r15, [rax * 4]		; ticks of 4 ms
 	call	load_vectors		; nothing above changed them, but a look costs nothing
 	mov	r14d, ROUNDS
 .round:
+	call	load_general
 	call	clock
 	mov	r13, rax
 .wait:
@@ -61,6 +63,8 @@ start:
 	sub	rax, r13
 	cmp	rax, r15
 	jb	.wait
+	call	check_general
+	jne	say
 	call	check_all
 	jne	say
 	dec	r14d
@@ -176,7 +180,90 @@ read_debug:
 	mov	[seen + 24], rax
 	ret
 
-; Debug registers (DR7 stays off), CR2, MSRs, x87, vectors.
+; What clock leaves alone and the loop does not use; the rest holds what the loop needs.
+%define GENERAL rbx, rcx, rsi, rdi, rbp, r8, r9, r10, r11
+
+%macro LOAD_GENERAL 1-*
+%assign i 1
+%rep %0
+	imul	%1, r12, 0x01010101 * i
+%assign i i + 1
+%rotate 1
+%endrep
+%endmacro
+
+%macro CHECK_GENERAL 1-*
+%assign i 1
+%rep %0
+	imul	rax, r12, 0x01010101 * i
+	cmp	%1, rax
+	jne	.bad
+%assign i i + 1
+%rotate 1
+%endrep
+%endmacro
+
+load_general:
+	LOAD_GENERAL GENERAL
+	ret
+
+; ZF: they are as they were. Otherwise RSI = message.
+check_general:
+	CHECK_GENERAL GENERAL
+	ret
+.bad:
+	lea	rsi, [bad_general]
+	ret
+
+; Those that not every processor has: RDTSCP's; and whether there is SPEC_CTRL.
+find_msrs:
+	mov	eax, 0x80000001
+	cpuid
+	test	edx, 1 << 27
+	jz	.no_aux
+	mov	dword [msrs.aux], 0xc0000103
+.no_aux:
+	xor	eax, eax
+	cpuid
+	cmp	eax, 7
+	jb	.done
+	mov	eax, 7
+	xor	ecx, ecx
+	cpuid
+	test	edx, 1 << 26
+	setnz	[has_spec_ctrl]
+.done:
+	ret
+
+; Two guests whose memory differs by 2 MiB have different values of these. EAX and EDX for PAT (low and high half alike):
+; each byte a memory type. EAX for SPEC_CTRL: IBRS or nothing. RAX for DR6, RAX for DR7: conditions, none enabled.
+pat_value:
+	mov	eax, 0x00070406
+	mov	edx, 0x00070106
+	test	r12d, 2
+	cmovnz	eax, edx
+	mov	edx, eax
+	ret
+spec_ctrl_value:
+	mov	eax, r12d
+	shr	eax, 1
+	and	eax, 1
+	xor	edx, edx
+	ret
+dr6_value:
+	mov	eax, 0xffff0ff5
+	mov	edx, 0xffff0ffa
+	test	r12d, 2
+	cmovnz	eax, edx
+	ret
+dr7_value:
+	mov	eax, 0x000d0400
+	mov	edx, 0x00d00400
+	test	r12d, 2
+	cmovnz	eax, edx
+	ret
+
+; Debug registers (none enabled), CR2, MSRs, x87, vectors.
 load_all:
 	lea	rax, [r12 * 8 + 0x1000]
 	mov	dr0, rax
@@ -188,6 +275,19 @@ load_all:
 	mov	dr3, rax
 	inc	rax
 	mov	cr2, rax
+	call	dr6_value
+	mov	dr6, rax
+	call	dr7_value
+	mov	dr7, rax
+	call	pat_value
+	mov	ecx, 0x277
+	wrmsr
+	cmp	byte [has_spec_ctrl], 0
+	je	.others
+	call	spec_ctrl_value
+	mov	ecx, 0x48
+	wrmsr
+.others:
 	lea	rbx, [msrs]
 .msr:
 	mov	ecx, [rbx]
@@ -241,6 +341,34 @@ check_all:
 	lea	rsi, [bad_cr2]
 	cmp	rdx, rax
 	jne	.done
+	lea	rsi, [bad_debug]
+	call	dr6_value
+	mov	rdx, dr6
+	cmp	rdx, rax
+	jne	.done
+	call	dr7_value
+	mov	rdx, dr7
+	cmp	rdx, rax
+	jne	.done
+	lea	rsi, [bad_pat]
+	mov	ecx, 0x277
+	rdmsr
+	mov	ebx, eax
+	cmp	edx, eax
+	jne	.done
+	call	pat_value
+	cmp	ebx, eax
+	jne	.done
+	cmp	byte [has_spec_ctrl], 0
+	je	.others
+	lea	rsi, [bad_spec_ctrl]
+	mov	ecx, 0x48
+	rdmsr
+	mov	ebx, eax
+	call	spec_ctrl_value
+	cmp	ebx, eax
+	jne	.done
+.others:
 	lea	rbx, [msrs]
 .msr:
 	mov	ecx, [rbx]
@@ -271,7 +399,8 @@ check_all:
 %include "common.inc"
 %include "clock.inc"
 
-msrs:	dd 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000100, 0xc0000101, 0xc0000102, 0x174, 0x175, 0x176, 0
+msrs:	dd 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000100, 0xc0000101, 0xc0000102, 0x174, 0x175, 0x176
+.aux:	dd 0, 0
 
 begun:		db "state64: begun", 13, 10, 0
 good:		db "state64: good", 13, 10, 0
@@ -281,9 +410,13 @@ dirty_msr:	db "state64: an MSR is not zero at the start", 13, 10, 0
 bad_vectors:	db "state64: a vector register has changed", 13, 10, 0
 bad_debug:	db "state64: a debug register has changed", 13, 10, 0
 bad_cr2:	db "state64: CR2 has changed", 13, 10, 0
+bad_general:	db "state64: a general register has changed", 13, 10, 0
+bad_pat:	db "state64: PAT has changed", 13, 10, 0
+bad_spec_ctrl:	db "state64: SPEC_CTRL has changed", 13, 10, 0
 bad_msr:	db "state64: an MSR has changed", 13, 10, 0
 bad_x87:	db "state64: an x87 register has changed", 13, 10, 0
 mode:		db 0
+has_spec_ctrl:	db 0
 	align 64
 number:		dq 0
 	align 64
