@@ -273,7 +273,7 @@ $(B)/conform$(1)/%.o: tests/guests/conform/%.c Makefile
 $(B)/conform$(1)/%.o: tests/guests/conform/%.asm Makefile
 	@mkdir -p $$(@D)
 	$$(call say,NASM)
-	$(Q)$(NASM) -f $(2) -o $$@ $$<
+	$(Q)$(NASM) -f $(2) -I. -MD $$(@:.o=.d) -MT $$@ -o $$@ $$<
 
 $(B)/guests/conform$(1).bin: $(CONFORM_$(1):%=$(B)/conform$(1)/%.o) tests/guests/conform/conform.lds
 	@mkdir -p $$(@D)
@@ -300,7 +300,7 @@ $(B)/guests/obj/%.c.o: tests/guests/%.c Makefile
 $(B)/guests/obj/%.asm.o: tests/guests/%.asm Makefile
 	@mkdir -p $(@D)
 	$(call say,NASM)
-	$(Q)$(NASM) -f elf64 -MD $(@:.o=.d) -MT $@ -o $@ $<
+	$(Q)$(NASM) -f elf64 -I. -MD $(@:.o=.d) -MT $@ -o $@ $<
 
 define c_guest_rule
 $(B)/guests/$(1).elf: $(call guest_objs,rt) $(call guest_objs,$(1)) tests/guests/rt/rt.ld

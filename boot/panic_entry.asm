@@ -2,6 +2,7 @@
 ;
 ; Goes on in C with the caller's registers as a struct int_frame (arch/x86/desc.h), and with the
 ; arguments as a va_list (System V ABI for AMD64, 3.5.7).
+%include "arch/x86/general.inc"
 default rel
 bits 64
 
@@ -22,21 +23,7 @@ panic:
 	push	qword [r11]
 	push	0			; no error code
 	push	0			; no vector
-	push	rax
-	push	rcx
-	push	rdx
-	push	rbx
-	push	rbp
-	push	rsi
-	push	rdi
-	push	r8
-	push	r9
-	push	r10
-	push	r11
-	push	r12
-	push	r13
-	push	r14
-	push	r15
+	push_all GENERAL
 	mov	rax, rsp
 	; The argument registers as the ABI's register save area has them, lowest address first.
 	push	r9

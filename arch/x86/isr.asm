@@ -1,5 +1,6 @@
 ; Entries of all 256 vectors, and the instructions whose #GP is an answer.
 %include "x86_offsets.inc"
+%include "arch/x86/general.inc"
 default rel
 bits 64
 
@@ -30,19 +31,6 @@ isr_stubs:
 ; Builds struct int_frame (arch/x86/desc.h). The stack is aligned to 16 bytes here: the processor
 ; aligned it before it pushed (SDM vol. 3A 6.14.2), and 22 words have gone onto it.
 isr_common:
-%macro push_all 1-*
-%rep %0
-	push %1
-%rotate 1
-%endrep
-%endmacro
-%macro pop_all 1-*
-%rep %0
-%rotate -1
-	pop %1
-%endrep
-%endmacro
-%define GENERAL rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15
 	push_all GENERAL
 	cld
 	mov rdi, rsp

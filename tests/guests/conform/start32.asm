@@ -69,18 +69,7 @@ event:
 	popfd
 	jmp	[catch_ip]
 
-	align	16
-stubs:
-%assign number 0
-%rep 256
-	%if number != 8 && number != 10 && number != 11 && number != 12 && number != 13 && number != 14 && number != 17
-	push	0
-	%endif
-	push	strict dword number
-	jmp	strict near event
-	align	16
-%assign number number + 1
-%endrep
+%include "tests/guests/conform/stubs.inc"
 
 	section .data
 	align	8

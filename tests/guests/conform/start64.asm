@@ -3,6 +3,7 @@
 	extern main, on_event
 	extern ap_main
 	global catch_ip, catch_sp, idt, gdt, tss, set_idt, user_stack_top, pml4, pd, ap_start, ap_end
+%include "arch/x86/general.inc"
 
 	section .text.start
 	global start
@@ -89,21 +90,7 @@ set_idt:
 
 ; on_event() says whether the program goes on where it was, or at catch_ip.
 event:
-	push	rax
-	push	rcx
-	push	rdx
-	push	rbx
-	push	rbp
-	push	rsi
-	push	rdi
-	push	r8
-	push	r9
-	push	r10
-	push	r11
-	push	r12
-	push	r13
-	push	r14
-	push	r15
+	push_all GENERAL
 	cld
 	mov	rdi, rsp
 	mov	rbx, rsp
@@ -127,35 +114,10 @@ event:
 	jmp	[catch_ip]
 .pop:
 	pop	qword [return]
-	pop	r15
-	pop	r14
-	pop	r13
-	pop	r12
-	pop	r11
-	pop	r10
-	pop	r9
-	pop	r8
-	pop	rdi
-	pop	rsi
-	pop	rbp
-	pop	rbx
-	pop	rdx
-	pop	rcx
-	pop	rax
+	pop_all GENERAL
 	jmp	[return]
 
-	align	16
-stubs:
-%assign number 0
-%rep 256
-	%if number != 8 && number != 10 && number != 11 && number != 12 && number != 13 && number != 14 && number != 17
-	push	0
-	%endif
-	push	strict dword number
-	jmp	strict near event
-	align	16
-%assign number number + 1
-%endrep
+%include "tests/guests/conform/stubs.inc"
 
 ; Where another processor begins, copied to 8000h: it leaves what it has found at 9000h, and follows.
 	bits 16

@@ -17,6 +17,7 @@ USER_PAGE	equ 2			; of 2 MiB each
 USER_DEVICES	equ 1536
 RESUME_RIP	equ 0			; struct rt_cpu
 RESUME_RSP	equ 8
+%include "arch/x86/general.inc"
 
 	global rt_entry, rt_gates, rt_try_asm, rt_user_asm, rt_gdt, rt_gdt_pointer, rt_trampoline, rt_trampoline_end
 	global rt_stacks, rt_pml4, rt_ap_count, rt_landing
@@ -160,42 +161,14 @@ rt_gates:
 %endrep
 
 save:
-	push	rax
-	push	rcx
-	push	rdx
-	push	rbx
-	push	rbp
-	push	rsi
-	push	rdi
-	push	r8
-	push	r9
-	push	r10
-	push	r11
-	push	r12
-	push	r13
-	push	r14
-	push	r15
+	push_all GENERAL
 	cld
 	mov	rdi, rsp
 	mov	rbp, rsp
 	and	rsp, -16
 	call	rt_interrupt
 	mov	rsp, rbp
-	pop	r15
-	pop	r14
-	pop	r13
-	pop	r12
-	pop	r11
-	pop	r10
-	pop	r9
-	pop	r8
-	pop	rdi
-	pop	rsi
-	pop	rbp
-	pop	rbx
-	pop	rdx
-	pop	rcx
-	pop	rax
+	pop_all GENERAL
 	add	rsp, 16
 	iretq
 
