@@ -152,7 +152,7 @@ static void load_failed(struct vm *vm, const char *why)
 }
 
 /*
- * Memory is zeroed here, where it is also zeroed for a restart: nothing of an earlier life is left.
+ * Memory is zeroed before each life, and behind the last one: nothing of an earlier life is left.
  * Returns whether it is done.
  */
 static bool clean_piece(struct vm *vm)
@@ -248,10 +248,17 @@ static void start_boot_vcpu(struct vcpu *v)
 		vcpu_request(vm->vcpu[i], REQ_START);
 }
 
-/* Whoever takes the request away decides: its core here, or vm_stop(). */
-static bool take_start(struct vcpu *v)
+/* Whoever takes the request away decides: its core here, vm_stop() or vm_start_again(). */
+static bool take(struct vcpu *v, uint32_t request)
 {
-	return __atomic_fetch_and(&v->requests, ~(uint32_t)REQ_START, __ATOMIC_ACQ_REL) & REQ_START;
+	return __atomic_fetch_and(&v->requests, ~request, __ATOMIC_ACQ_REL) & request;
+}
+
+/* It has ended, and nothing of it is left. */
+static void gone(void)
+{
+	if (__atomic_sub_fetch(&alive, 1, __ATOMIC_ACQ_REL) == 0 && lifecycle_all_ended())
+		say_all_ended();
 }
 
 bool lifecycle_start(struct vcpu *v)
@@ -262,12 +269,16 @@ bool lifecycle_start(struct vcpu *v)
 		 * nothing may overwrite its state. */
 		sched_unload(v);
 		sched_map(v->vm);
-		if (!clean_piece(v->vm) || !take_start(v))
+		if (!clean_piece(v->vm))
+			return false;
+		if (take(v, REQ_CLEAN))
+			gone();
+		if (!take(v, REQ_START))
 			return false;
 		start_boot_vcpu(v);
 		return true;
 	}
-	if (!take_start(v))
+	if (!take(v, REQ_START))
 		return false;
 	vcpu_state_reset(v, false);
 	reset_vcpu(v);
@@ -275,11 +286,11 @@ bool lifecycle_start(struct vcpu *v)
 	return true;
 }
 
+/* The request comes first: who starts VM again must find it. */
 static void ended(struct vm *vm)
 {
+	vcpu_request(vm->vcpu[0], REQ_CLEAN);
 	__atomic_store_n(&vm->state, VM_ENDED, __ATOMIC_RELEASE);
-	if (__atomic_sub_fetch(&alive, 1, __ATOMIC_ACQ_REL) == 0 && lifecycle_all_ended())
-		say_all_ended();
 }
 
 static void restart_after_crash(struct vm *vm)
@@ -460,7 +471,7 @@ int vm_stop(struct vm *vm)
 		return 0;
 	}
 	/* It waits for its next life. */
-	if (state != VM_OFF || !take_start(vm->vcpu[0]))
+	if (state != VM_OFF || !take(vm->vcpu[0], REQ_START))
 		return -EINVAL;
 	log_info("vm %s: stopped", vm->name);
 	ended(vm);
@@ -483,7 +494,9 @@ int vm_start_again(struct vm *vm)
 		return -EINVAL;
 	vm->crashes = 0;
 	vm->start_at = 0;
-	__atomic_add_fetch(&alive, 1, __ATOMIC_ACQ_REL);
+	/* One whose memory is still being zeroed is not gone yet. */
+	if (!take(vm->vcpu[0], REQ_CLEAN))
+		__atomic_add_fetch(&alive, 1, __ATOMIC_ACQ_REL);
 	vm_start(vm);
 	return 0;
 }

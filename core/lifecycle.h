@@ -46,7 +46,8 @@ void lifecycle_dump(struct vcpu *v);
 /*
  * REQ_START on V, parked on this core: vCPU 0 loads the guest, the others wait for SIPI. False: it
  * is not done yet (memory is zeroed piece by piece) or not wanted any more; REQ_START stands, or
- * not.
+ * not. REQ_CLEAN on vCPU 0, likewise in pieces, when its VM has ended: memory is zeroed and the VM
+ * counts no more; false.
  */
 bool lifecycle_start(struct vcpu *v);
 /*
@@ -60,7 +61,7 @@ void lifecycle_leave(struct vcpu *v);
  * comes next. */
 void lifecycle_parked(struct vcpu *v);
 
-/* True once the last guest has ended. */
+/* True once the last guest has ended and its memory is zeroed. */
 bool lifecycle_all_ended(void);
 
 /* boot/ provides it: every other core has stopped; power off. On the boot core. */

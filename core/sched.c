@@ -233,11 +233,13 @@ static bool has_work(const struct vcpu *v)
 	}
 }
 
-/* A VM starts on vCPU 0's core; its other vCPUs follow at once. */
+/* A VM starts on vCPU 0's core, where its memory is zeroed; its other vCPUs follow at once. */
 static bool starts(const struct vcpu *v)
 {
-	return __atomic_load_n(&v->requests, __ATOMIC_SEQ_CST) & REQ_START &&
-	       (v->id || tsc_now() >= v->vm->start_at);
+	uint32_t requests = __atomic_load_n(&v->requests, __ATOMIC_SEQ_CST);
+
+	return requests & REQ_CLEAN ||
+	       (requests & REQ_START && (v->id || tsc_now() >= v->vm->start_at));
 }
 
 /* Has V something to do now? */

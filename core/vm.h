@@ -77,7 +77,8 @@ enum {
 	REQ_STOP = 16,	/* the VM ends or restarts: park */
 	REQ_EVENT = 32, /* an event is queued, or what may enter has changed */
 	REQ_YIELD = 64, /* out of the back end's loop: the run loop, or the scheduler, has a look */
-	REQ_START = 128 /* a parked vCPU 0 may be reset and run */
+	REQ_START = 128, /* a parked vCPU 0 may be reset and run */
+	REQ_CLEAN = 256	 /* a parked vCPU 0's VM has ended: its memory is zeroed */
 };
 
 enum vcpu_activity {
@@ -292,7 +293,7 @@ struct vm {
 	uint32_t running_vcpus; /* any core: not yet parked */
 	uint32_t crashes;	/* restarts after crashes in a row */
 	uint64_t start_at;	/* host TSC before which REQ_START waits */
-	uint64_t cleaned;	/* bytes of memory zeroed for the next life: vCPU 0's core */
+	uint64_t cleaned;	/* bytes of memory zeroed since the last life: vCPU 0's core */
 	uint32_t lives;		/* starts so far; any core may read */
 	uint64_t said_until;	/* core/lifecycle.c: messages of starts and ends are rationed */
 	uint32_t unsaid;

@@ -101,6 +101,21 @@ static void report_registers(void)
 		 !!(rdmsr(MSR_IA32_EFER) & EFER_NXE));
 }
 
+/* What there is in the memory of a VM whose page tables are not the active ones. */
+static void report_left(const struct vm *vm)
+{
+	const struct vm *other = vms[vms[0] == vm];
+	uint64_t root = read_cr3(), left = 0;
+
+	write_cr3(other->host.root);
+	for (unsigned int i = 0; i < other->ram_count; i++)
+		for (uint64_t k = 0; k < other->ram[i].size; k += sizeof(uint64_t))
+			left += !!*(volatile uint64_t *)(other->ram[i].hva + k);
+	write_cr3(root);
+	log_info("memory: of vm %s, %llu of %llu words are not zero", other->name,
+		 (unsigned long long)left, (unsigned long long)other->memory / sizeof(uint64_t));
+}
+
 /* PCI functions that can still reach memory by themselves, host bridges apart. */
 static void report_masters(void)
 {
@@ -191,6 +206,9 @@ static void fault(struct vm *vm, char what)
 			cpu_pause();
 	case 'd':
 		report_masters();
+		break;
+	case 'e':
+		report_left(vm);
 		break;
 	case 'm':
 		report_registers();

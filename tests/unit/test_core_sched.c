@@ -2,6 +2,7 @@
 /* Whose turn it is on a core, and a VM's life from start to end: the cores' own loops. */
 #include "tests/unit/support/fake_hv.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/clock.h"
@@ -575,6 +576,110 @@ static void test_crash_that_stops(void **state)
 	assert_in_range(of(b)->guest_ticks, 480 * MS, 500 * MS);
 }
 
+/* ---- what is left of a VM ---- */
+
+static size_t left_of(const struct vm *vm)
+{
+	size_t n = 0;
+
+	for (unsigned int i = 0; i < vm->ram_count; i++)
+		for (uint64_t k = 0; k < vm->ram[i].size; k++)
+			n += !!vm->ram[i].hva[k];
+	return n;
+}
+
+static void write_and_shut_down(struct vcpu *v)
+{
+	v->vm->ram[0].hva[0x5000] = 1;
+	v->vm->ram[0].hva[FAKE_RAM - 1] = 1;
+	shut_down(v);
+}
+
+static void write_and_reboot(struct vcpu *v)
+{
+	write_and_shut_down(v);
+	v->vm->end = VM_END_REBOOT;
+}
+
+static void write_byte(struct vcpu *v)
+{
+	v->vm->ram[0].hva[0x5000] = 1;
+}
+
+/* Whichever way it ended. A neighbour goes on, and the machine with it. */
+static void test_nothing_is_left(void **state)
+{
+	static const struct fake_step ways[][1] = {
+		{{.guest = write_and_shut_down, .ticks = 1}},
+		{{.guest = write_and_reboot, .ticks = 1}},
+		{{.guest = write_byte, .exit = {EXIT_TRIPLE, 0}}},
+	};
+
+	(void)state;
+	script(b, 0, busy, 1);
+	vm_start(b);
+	a->state = VM_ENDED;
+	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+		fake_script(a->vcpu[0], ways[i], 1);
+		assert_int_equal(vm_start_again(a), 0);
+		fake_machine_run(0, fake.tsc + 30 * MS);
+		assert_int_equal(a->lives, i + 1);
+		assert_int_equal(a->state, VM_ENDED);
+		assert_int_equal(left_of(a), 0);
+	}
+	assert_int_equal(b->state, VM_RUNNING);
+}
+
+/* It waits for its next life after a crash, and is stopped. */
+static void test_nothing_is_left_of_a_crash(void **state)
+{
+	static const struct fake_step steps[] = {{.guest = write_byte, .exit = {EXIT_TRIPLE, 0}}};
+
+	(void)state;
+	a->on_crash = VM_POLICY_RESTART;
+	script(a, 0, steps, 1);
+	vm_start(a);
+	fake_machine_run(0, 50 * MS);
+	assert_int_equal(a->state, VM_OFF);
+	assert_int_equal(vm_stop(a), 0);
+	assert_false(machine.off);
+	fake_machine_run(0, 60 * MS);
+	assert_int_equal(left_of(a), 0);
+	assert_true(machine.off);
+}
+
+#define MUCH MIB(31)
+
+/* Others have their turns between pieces of 8 MiB; the VM counts until the last one. */
+static void zero_in_pieces(uint64_t before)
+{
+	unsigned int pieces = 0;
+
+	for (; !lifecycle_all_ended() && pieces < 100; pieces++) {
+		uint64_t left = left_of(a);
+
+		assert_false(lifecycle_start(a->vcpu[0]));
+		assert_in_range(left - left_of(a), 1, MIB(8));
+	}
+	assert_int_equal(pieces, (before + MIB(8) - 1) / MIB(8));
+	assert_int_equal(left_of(a), 0);
+}
+
+static void test_zeroed_in_pieces(void **state)
+{
+	uint8_t *much = malloc(MUCH);
+
+	(void)state;
+	a->ram[a->ram_count++] = (struct vm_ram){MIB(16), MUCH, much};
+	memset(much, 0xff, MUCH);
+	memset(a->ram[0].hva, 0xff, FAKE_RAM);
+	vm_start(a);
+	assert_int_equal(vm_stop(a), 0);
+	zero_in_pieces(FAKE_RAM + MUCH);
+	a->ram_count--;
+	free(much);
+}
+
 static void test_load_fails(void **state)
 {
 	(void)state;
@@ -614,9 +719,36 @@ static void test_ends_when_all_have_parked(void **state)
 	fake_machine_run(1, fake.tsc + MS);
 	assert_int_equal(a->running_vcpus, 0);
 	assert_int_equal(a->state, VM_ENDED);
+	/* Core 0 zeroes its memory; both leave, core 0 last. */
+	fake_machine_run(0, fake.tsc + MS);
+	assert_false(machine.on[0]);
+	assert_true(machine.on[1]);
+	fake_machine_run(1, fake.tsc + MS);
 	fake_machine_run(0, fake.tsc + MS);
 	assert_true(machine.off);
 	assert_false(machine.on[0] || machine.on[1]);
+}
+
+/*
+ * Started again before its memory was zeroed: the machine goes off when that life is over, and not
+ * before.
+ */
+static void test_started_before_it_is_gone(void **state)
+{
+	(void)state;
+	start_both();
+	assert_int_equal(vm_stop(a), 0);
+	fake_machine_run(0, fake.tsc + MS);
+	fake_machine_run(1, fake.tsc + MS);
+	assert_int_equal(a->state, VM_ENDED);
+	assert_false(lifecycle_all_ended());
+	assert_int_equal(vm_start_again(a), 0);
+	fake_machine_run(0, fake.tsc + MS);
+	assert_int_equal(a->state, VM_RUNNING);
+	assert_int_equal(vm_stop(a), 0);
+	for (unsigned int i = 0; i < 4; i++)
+		fake_machine_run(!(i % 2), fake.tsc + MS);
+	assert_true(machine.off);
 }
 
 /* The first end counts. */
@@ -682,6 +814,10 @@ int main(void)
 		T(crashes_in_a_row, setup_one),
 		T(crashes_now_and_then, setup_one),
 		T(crash_that_stops, setup_two),
+		T(nothing_is_left, setup_two),
+		T(nothing_is_left_of_a_crash, setup_one),
+		T(zeroed_in_pieces, setup_one),
+		T(started_before_it_is_gone, setup_smp),
 		T(load_fails, setup_smp),
 		T(a_flood_of_requests_is_one_kick, setup_smp),
 		T(messages_of_a_vm_are_rationed, setup_one),
