@@ -24,7 +24,7 @@ struct sched {
 	struct vm *map;	      /* whose page tables are in CR3 */
 	struct vm *ran;	      /* whose vCPU this core had last */
 	uint64_t armed;	      /* host TSC the physical timer is set to; 0: stopped */
-	uint64_t vclock;      /* virtual time of the vCPU that had the last turn, as it began */
+	uint64_t vclock;      /* the core's virtual time, from which a vCPU that wakes goes on */
 	unsigned int count;
 	uint64_t (*housekeeping)(void); /* by the clock: next at housekeeping_at */
 	uint64_t housekeeping_at;
@@ -485,6 +485,21 @@ static void serve(struct vcpu *v)
 		park(v);
 }
 
+/*
+ * While nobody else wants the core a turn has no end, and is no debt to those who wake behind it:
+ * the core's virtual time goes along, a slice behind.
+ */
+static void follow(struct sched *s, const struct vcpu *v)
+{
+	uint64_t ahead = share_vtime(v, slice());
+
+	for (const struct vcpu *o = v->next_on_cpu; o != v; o = o->next_on_cpu)
+		if (o->waiting)
+			return;
+	if (v->vtime > ahead)
+		s->vclock = MAX(s->vclock, v->vtime - ahead);
+}
+
 /* One turn of V, for which it pays. */
 static void turn(struct vcpu *v)
 {
@@ -495,6 +510,7 @@ static void turn(struct vcpu *v)
 	serve(v);
 	charge(v, tsc_now());
 	__atomic_store_n(&v->turn_start, 0, __ATOMIC_RELEASE);
+	follow(sched_of(v->cpu), v);
 }
 
 _Noreturn void sched_loop(struct pcpu *cpu)

@@ -10,9 +10,14 @@ static uint32_t weight_of(const struct vm *vm)
 	return vm->weight ? vm->weight : SHARE_WEIGHT_DEFAULT;
 }
 
+uint64_t share_vtime(const struct vcpu *v, uint64_t ticks)
+{
+	return mul_div(ticks, SHARE_WEIGHT_DEFAULT, weight_of(v->vm));
+}
+
 void share_charge(struct vcpu *v, uint64_t ticks)
 {
-	v->vtime += mul_div(ticks, SHARE_WEIGHT_DEFAULT, weight_of(v->vm));
+	v->vtime += share_vtime(v, ticks);
 	if (v->vm->cap)
 		__atomic_add_fetch(&v->vm->cap_used, ticks, __ATOMIC_ACQ_REL);
 }

@@ -18,13 +18,15 @@ struct vm;
 /* A cap holds on average, and over each so many nanoseconds. */
 #define SHARE_CAP_WINDOW_NS 100000000ull
 
+/* What TICKS of V's are in virtual time. */
+uint64_t share_vtime(const struct vcpu *v, uint64_t ticks);
 /*
  * V has used its core for TICKS: its virtual time and, where there is a cap, its VM's account are
  * charged. On V's core.
  */
 void share_charge(struct vcpu *v, uint64_t ticks);
 /*
- * V wants its core again after it had not, when the one that ran last there stood at VCLOCK: time
+ * V wants its core again after it had not, when the core's virtual time is VCLOCK: time
  * asleep is no credit, and what it owes from before is bounded by DEBT_MAX ticks of a vCPU of
  * weight 100, so that a wake-up is not late without bound. On V's core.
  */

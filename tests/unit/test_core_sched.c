@@ -218,6 +218,45 @@ static void test_sleeper_wakes_in_time(void **state)
 		assert_in_range(woke_at[i] - woke_at[i - 1], 30 * MS, 30 * MS + SLICE);
 }
 
+/* Naps for a second, and has a second's work then. */
+static void long_nap(struct vcpu *v)
+{
+	enable_timer(v);
+	lapic_deadline_write(v, fake.tsc + v->tsc_offset + 1000 * MS);
+	fake_guest(v)->rflags |= RFLAGS_IF;
+}
+
+static const struct fake_step nap_and_work[] = {
+	{.guest = long_nap, .exit = {EXIT_HLT, .insn_len = 1}},
+	{.ticks = 1000 * MS},
+	{.exit = {EXIT_HLT, .insn_len = 1}},
+};
+
+static uint64_t ran_last, longest_wait;
+
+static void note_wait(struct vcpu *v)
+{
+	(void)v;
+	longest_wait = MAX(longest_wait, fake.tsc - ran_last);
+	ran_last = fake.tsc + MS;
+}
+
+static const struct fake_step waiting[] = {{.guest = note_wait, .ticks = MS}};
+
+/* Whoever had the core alone for a while, in one turn, does not pay for it with as long a wait. */
+static void test_time_alone_is_no_debt(void **state)
+{
+	(void)state;
+	ran_last = longest_wait = 0;
+	script(a, 0, waiting, 1);
+	fake_script(b->vcpu[0], nap_and_work, 3);
+	vm_start(a);
+	vm_start(b);
+	fake_machine_run(0, 2000 * MS);
+	assert_in_range(of(b)->guest_ticks, 480 * MS, 520 * MS);
+	assert_in_range(longest_wait, 5 * MS, 2 * SLICE);
+}
+
 /* PAUSE in a loop gives the core to whoever wants it. */
 static void test_pause_yields(void **state)
 {
@@ -799,6 +838,7 @@ int main(void)
 		T(two_share_by_the_host_timer, setup_two),
 		T(sleeping_costs_nothing, setup_two),
 		T(sleeper_wakes_in_time, setup_two),
+		T(time_alone_is_no_debt, setup_two),
 		T(pause_yields, setup_two),
 		T(fpu_of_each, setup_two),
 		T(core_sleeps_until_the_timer, setup_one),
