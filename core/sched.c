@@ -411,12 +411,12 @@ static void idle(struct sched *s)
 	uint64_t at = housekeeping_deadline();
 	struct vcpu *v = s->queue;
 
+	/* A request that came before this is seen below, be it for now or for later; one after it
+	 * sends an interrupt. */
+	sched_attentive(true);
 	for (unsigned int i = 0; i < s->count; i++, v = v->next_on_cpu)
 		at = MIN(at, wakes_at(v));
 	arm(s, at);
-	sched_attentive(true);
-	/* A request that came before sched_attentive() is seen here, one after it sends an
-	 * interrupt. */
 	if (!any_wants(s) && !lifecycle_all_ended())
 		cpu_idle();
 	sched_attentive(false);

@@ -448,6 +448,40 @@ static void test_pause_delays_timers(void **state)
 	assert_in_range(expired_at, 2000 * MS, 2001 * MS);
 }
 
+/* Another core has decided that A's next life begins in 100 ms. */
+static void start_a_later(void)
+{
+	machine.arming = NULL;
+	machine.here = 1;
+	a->start_at = fake.tsc + 100 * MS;
+	vm_start(a);
+	machine.here = 0;
+}
+
+/* What comes while a core is about to sleep until something else, and is not due yet, is no less
+ * in time. */
+static void test_news_while_falling_asleep(void **state)
+{
+	static const struct fake_step start[] = {{.guest = note_wait}, {.ticks = MS}};
+	static struct dev_timer timer;
+
+	(void)state;
+	timer = (struct dev_timer){.expired = timer_expired};
+	b = fake_hv_vm(2, 1);
+	assert_ptr_equal(b->vcpu[0]->cpu, a->vcpu[0]->cpu);
+	dev_timer_add(b, &timer);
+	fake_script(a->vcpu[0], start, 2);
+	fake_script(b->vcpu[0], hlt, 1);
+	vm_start(b);
+	run_until(MS);
+	sched_attentive(false); /* it was stopped in its sleep */
+	ran_last = 0;
+	dev_timer_set(b, &timer, 1000 * MS);
+	machine.arming = start_a_later;
+	fake_machine_run(0, 900 * MS);
+	assert_in_range(ran_last, 101 * MS, 103 * MS);
+}
+
 /* The pause is over before the vCPU, which another core still runs, has seen it. */
 static void pause_and_resume(struct vcpu *v)
 {
@@ -843,6 +877,7 @@ int main(void)
 		T(fpu_of_each, setup_two),
 		T(core_sleeps_until_the_timer, setup_one),
 		T(kick_wakes_a_core, setup_smp),
+		T(news_while_falling_asleep, setup_smp),
 		T(no_kick_for_nothing, setup_smp),
 		T(last_one_ends_the_machine, setup_two),
 		T(pause_stops_the_clock, setup_one),

@@ -78,21 +78,24 @@ void fake_irq_window(void)
 	machine.windows++;
 	if (c->timer && c->timer <= fake.tsc)
 		c->timer = 0;
+	c->kicked = false;
 	if (fake.tsc >= machine.until)
 		fake_machine_stop();
 }
 
-/* Sleeps until the timer: nothing else happens unless ASLEEP makes it. */
+/* Sleeps until the timer, or a kick, which may be pending: nothing else happens unless ASLEEP makes
+ * it. */
 void fake_idle(void)
 {
 	struct fake_cpu *c = fake_here();
-	unsigned int kicks = c->kicks;
 
 	machine.sleeps++;
 	if (machine.asleep)
 		machine.asleep();
-	if (c->kicks != kicks)
+	if (c->kicked) {
+		c->kicked = false;
 		return;
+	}
 	if (!c->timer || c->timer > machine.until)
 		fake_machine_stop();
 	if (c->timer > fake.tsc)
@@ -120,12 +123,15 @@ void apic_send_ipi(uint32_t apic_id, uint8_t vector)
 	assert_int_equal(vector, VEC_KICK);
 	assert_int_equal(c->pcpu.apic_id, apic_id);
 	c->kicks++;
+	c->kicked = true;
 }
 
 void apic_timer_arm(uint64_t host_tsc)
 {
 	fake_here()->timer = host_tsc;
 	fake_here()->arms++;
+	if (machine.arming)
+		machine.arming();
 }
 
 void apic_timer_stop(void)

@@ -29,6 +29,7 @@ struct fake_cpu {
 	uint64_t timer;			    /* host TSC; 0: stopped */
 	unsigned int arms;		    /* of the timer */
 	unsigned int kicks;		    /* interrupts sent to it */
+	bool kicked;			    /* one is pending */
 	unsigned int switches, vm_switches; /* mitigations_switch(); to another VM among them */
 	struct vcpu *current; /* whose VMCS is; kept by tests/unit/support/fake_hv.c */
 };
@@ -58,6 +59,8 @@ struct fake_machine {
 	uint64_t until; /* fake_machine_run() comes back then */
 	/* Called while a core sleeps: somebody may wake it. */
 	void (*asleep)(void);
+	/* Called when a core has set its timer: others do what they do meanwhile. */
+	void (*arming)(void);
 	uint32_t pkru;
 	unsigned int sleeps, windows;
 	bool off; /* machine_off() was called */
