@@ -7,7 +7,7 @@ import time
 import pytest
 
 from conftest import BUILD, ROOT
-from guests import Shell, linux_files, linux_vm, vm
+from guests import Shell, converse, linux_files, linux_vm, vm
 
 # Both vendors.
 ACCELS = ["bochs", "tcg"]
@@ -56,17 +56,32 @@ class Monitor:
 
 # ---- several at once ----
 
+def check_lines(machine, names):
+    """Each line is of one machine, and says of which."""
+    lines = machine.lines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("socle: vm "))
+    one = "|".join(names)
+    for line in lines[first:]:
+        assert re.match(rf"(({one})\| |socle: |$)", line), line
+        assert len(re.findall(rf"({one})\| ", line)) <= 1, line
+
+
 @pytest.mark.long
 @pytest.mark.weight(8)
-@pytest.mark.parametrize("cpus", [2, 4])
-def test_three_machines(boot, accel, cpus):
-    run = 'socle.run="for i in 1 2 3 4 5 6 7 8; do echo mine $i; sleep 0.1; done; poweroff"'
-    one = linux_vm("192M", vcpus=2, cmdline=f"console=ttyS0 quiet {run}").replace("[vm linux]", "[vm one]")
-    two = linux_vm("192M", cmdline=f"console=ttyS0 quiet {run}").replace("[vm linux]", "[vm two]")
-    m = boot(one + two + flat("flat64", "three"), linux_files() + ["flat64.bin"], accel, cpus=cpus, memory=1024,
-             timeout=LIMIT)
+def test_three_machines(boot, accel):
+    """On four cores, one for each vCPU."""
+    run = "for i in 1 2 3 4 5 6 7 8; do echo mine $i; sleep 0.1; done"
+    config = (linux_vm("192M", vcpus=2, name="one", cmdline=f'console=ttyS0 quiet socle.run="{run}"') +
+              linux_vm("192M", name="two", cmdline=f'console=ttyS0 quiet socle.run="{run}; poweroff"') +
+              flat("flat64", "three"))
+    m = boot(config, linux_files() + ["flat64.bin"], accel, cpus=4, memory=1024, timeout=LIMIT)
+    m.expect_all(r"one\| socle-guest# ", "socle: vm two: shut down", "socle: vm three: shut down")
+    converse(Shell(m, "one"), 2)
+    m.send("poweroff\r")
     m.finish()
     lines = m.lines()
+    for cpu, vcpu in enumerate(("one: vcpu 0", "one: vcpu 1", "two: vcpu 0", "three: vcpu 0")):
+        assert f"socle: vm {vcpu}: on cpu {cpu}" in lines
     assert "three| flat64: hello, memory 16 MiB" in lines
     for name, count in (("one", 2), ("two", 1)):
         assert f"{name}| socle-guest: up {count} cpus" in lines
@@ -74,11 +89,7 @@ def test_three_machines(boot, accel, cpus):
             [f"{name}| mine {n}" for n in range(1, 9)]
         assert f"socle: vm {name}: shut down" in lines
     assert lines.count("socle: all guests ended") == 1
-    # Each line is of one, and says of which.
-    first = next(i for i, line in enumerate(lines) if line.startswith("socle: vm "))
-    for line in lines[first:]:
-        assert re.match(r"(one\| |two\| |three\| |socle: |$)", line), line
-        assert len(re.findall(r"(one|two|three)\| ", line)) <= 1, line
+    check_lines(m, ("one", "two", "three"))
     assert not m.errors()
 
 
@@ -136,34 +147,61 @@ def test_memory_is_isolated(boot, accel):
 
 # ---- bad neighbours ----
 
+# What each says when it begins.
+BAD = {"hltoff64": "hltoff64: halted", "spin64": "spin64: spinning", "triple64": "triple64: falling",
+       "flood64": "flood64: all this text"}
+
+
+def answers(machine, name, number):
+    """Typing goes to the Linux guest NAME, and it answers."""
+    machine.send(f"attach {name}\r")
+    machine.expect(f"typing goes to vm {name}")
+    for n in range(number, number + 3):
+        machine.send(f"echo $(({n}+40))\r")
+        machine.expect(rf"{name}\| {n + 40}\r", timeout=120)
+
+
 @pytest.mark.long
-@pytest.mark.weight(5)
-@pytest.mark.parametrize("guest", ["hltoff64", "spin64", "triple64", "flood64"])
-def test_linux_keeps_answering(boot, accel, guest):
-    """Beside one that is in the way as best it can, and on the same core."""
-    keys = {"on_crash": "restart"} if guest == "triple64" else {}
-    linux = linux_vm("192M", cpus="0", cmdline="console=ttyS0 quiet")
-    m = boot(linux + flat(guest, "bad", cpus="0", **keys), linux_files() + [f"{guest}.bin"], accel, cpus=1, memory=512,
+@pytest.mark.weight(8)
+def test_bad_neighbours(boot, accel):
+    """Three machines on two cores, and beside them, on the boot core, which one of them has to itself otherwise, one
+    after the other four that are in the way as best they can."""
+    config = (linux_vm("192M", vcpus=2, name="one", cmdline="console=ttyS0 quiet") +
+              linux_vm("192M", name="two", cpus="0", cmdline="console=ttyS0 quiet") + flat("flat64", "three"))
+    for guest in BAD:
+        config += flat(guest, cpus="0", autostart="no", **({"on_crash": "restart"} if guest == "triple64" else {}))
+    m = boot(config, linux_files() + [f"{guest}.bin" for guest in ("flat64", *BAD)], accel, cpus=2, memory=1024,
              timeout=LIMIT)
-    m.expect(r"linux\| socle-guest: up 1 cpus")
-    m.expect("socle-guest# ")
-    for n in range(3):
-        m.send(f"echo $(({n}+40))\r")
-        m.expect(rf"linux\| {n + 40}\r", timeout=60)
-    # What hangs is still seen and stopped.
+    m.expect_all(r"one\| socle-guest: up 2 cpus", r"two\| socle-guest: up 1 cpus", r"one\| socle-guest# ",
+                 r"two\| socle-guest# ", "three. flat64: hello, memory 16 MiB", "socle: vm three: shut down")
     monitor = Monitor(m)
-    monitor.open()
-    if guest != "triple64":
+    for n, (guest, begins) in enumerate(BAD.items()):
+        monitor.open()
+        monitor.run(f"start {guest}", f"socle: vm {guest}: started")
+        m.send(ESCAPE)
+        m.expect(begins)
+        for name in ("two", "one"):
+            monitor.open()
+            answers(m, name, 10 * n)
+        if guest == "triple64":
+            continue
+        # What hangs is still seen and stopped.
+        monitor.open()
         # In either order; and where lines of others come between, the prompt is drawn again.
-        monitor.run("dump bad", r"(?i)r15.*rip|rip.*r15")
-        monitor.run("pause bad")
-        assert monitor.list()["bad"][0] == "paused"
-        monitor.run("stop bad", "socle: vm bad: stopped")
-        assert monitor.list()["bad"][0] == "ended"
-    m.send("attach linux\r")
-    m.expect("typing goes to vm linux")
-    m.send("poweroff\r")
+        monitor.run(f"dump {guest}", r"(?i)r15.*rip|rip.*r15")
+        monitor.run(f"pause {guest}")
+        assert monitor.list()[guest][0] == "paused"
+        monitor.run(f"stop {guest}", f"socle: vm {guest}: stopped")
+        assert monitor.list()[guest][0] == "ended"
+        m.send(ESCAPE)
+    for name in ("one", "two"):
+        monitor.open()
+        answers(m, name, 50)
+        m.send("poweroff\r")
+        m.expect(f"socle: vm {name}: shut down")
     m.finish()
+    assert m.text().count("socle: vm triple64: crashed: triple fault") > 1
+    assert m.lines().count("socle: all guests ended") == 1
 
 
 # ---- consoles of their own ----
