@@ -181,6 +181,9 @@ static bool prepare(struct vcpu *v)
 	if (v->activity != VCPU_ACTIVE || !sched_may_stay(v))
 		return false;
 	prepare_events(v);
+	/* From here on a request interrupts this core. One to V that came before is seen by run(),
+	 * one to a neighbour by sched_deadline(). */
+	sched_attentive(true);
 	deadline = sched_deadline(v);
 	v->armed = deadline;
 	if (hv_caps.features & HV_F_DEADLINE)
@@ -195,9 +198,6 @@ void run_vcpu(struct vcpu *v)
 	if (!lifecycle_enter(v))
 		return;
 	while (prepare(v)) {
-		/* From here on a request interrupts this core; one that came before is seen by
-		 * run(). */
-		sched_attentive(true);
 		if (hv->run(v, &x))
 			x.reason = EXIT_ENTRY_FAILED;
 		sched_attentive(false);

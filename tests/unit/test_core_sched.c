@@ -482,6 +482,37 @@ static void test_news_while_falling_asleep(void **state)
 	assert_in_range(ran_last, 101 * MS, 103 * MS);
 }
 
+/* Another core has an interrupt for B, which is halted. */
+static void post_to_b(void)
+{
+	machine.arming = NULL;
+	machine.here = 1;
+	lapic_post(b->vcpu[0], 0x50, false);
+	machine.here = 0;
+}
+
+/* What comes for a neighbour while a core is about to enter a guest, and has just seen that the
+ * neighbour sleeps, ends the guest's turn with its slice. */
+static void test_news_while_entering(void **state)
+{
+	static const struct fake_step wake[] = {
+		{.exit = {EXIT_HLT, .insn_len = 1}}, {.guest = note_wait}, {.ticks = MS}};
+
+	(void)state;
+	b = fake_hv_vm(2, 1);
+	assert_ptr_equal(b->vcpu[0]->cpu, a->vcpu[0]->cpu);
+	script(a, 0, busy, 1);
+	fake_script(b->vcpu[0], wake, 3);
+	vm_start(b);
+	vm_start(a);
+	run_until(30 * MS);
+	sched_attentive(false); /* it was stopped in the guest */
+	ran_last = 0;
+	machine.arming = post_to_b;
+	fake_machine_run(0, 900 * MS);
+	assert_in_range(ran_last, 30 * MS, 31 * MS + SLICE);
+}
+
 /* The pause is over before the vCPU, which another core still runs, has seen it. */
 static void pause_and_resume(struct vcpu *v)
 {
@@ -878,6 +909,7 @@ int main(void)
 		T(core_sleeps_until_the_timer, setup_one),
 		T(kick_wakes_a_core, setup_smp),
 		T(news_while_falling_asleep, setup_smp),
+		T(news_while_entering, setup_smp),
 		T(no_kick_for_nothing, setup_smp),
 		T(last_one_ends_the_machine, setup_two),
 		T(pause_stops_the_clock, setup_one),

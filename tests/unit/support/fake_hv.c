@@ -468,7 +468,7 @@ static enum hv_reason at_once(struct vcpu *v, const struct fake_vcpu *h)
 {
 	const struct fake_cpu *c = fake_here();
 
-	if (c->timer && c->timer <= fake.tsc)
+	if ((c->timer && c->timer <= fake.tsc) || c->kicked)
 		return EXIT_HOST_IRQ;
 	if (hv_caps.features & HV_F_DEADLINE && h->deadline <= fake.tsc)
 		return EXIT_DEADLINE;
@@ -634,6 +634,8 @@ static void set_tsc_offset(struct vcpu *v, uint64_t offset)
 static void set_deadline(struct vcpu *v, uint64_t host_tsc)
 {
 	loaded(v, "set_deadline of a vCPU that is not loaded")->deadline = host_tsc;
+	if (machine.arming)
+		machine.arming();
 }
 
 static void dump(struct vcpu *v, struct strbuf *out)

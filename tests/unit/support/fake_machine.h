@@ -59,7 +59,8 @@ struct fake_machine {
 	uint64_t until; /* fake_machine_run() comes back then */
 	/* Called while a core sleeps: somebody may wake it. */
 	void (*asleep)(void);
-	/* Called when a core has set its timer: others do what they do meanwhile. */
+	/* Called when a core has set its timer, or the guest's deadline: others do what they do
+	 * meanwhile. */
 	void (*arming)(void);
 	uint32_t pkru;
 	unsigned int sleeps, windows;
