@@ -18,6 +18,7 @@
 
 static struct {
 	bool xsave, xsaves;
+	bool pointers_stay; /* see forget_pointers() */
 	uint64_t xcr0, xss; /* what may be set */
 } fpu = {.xcr0 = XCR0_X87 | XCR0_SSE};
 
@@ -26,6 +27,8 @@ void fpu_init(void)
 	struct cpuid_regs main, one;
 
 	fpu.xsave = cpuid(1, 0).ecx & CPUID_1_ECX_XSAVE;
+	fpu.pointers_stay =
+		!(cpuid_or_zero(0x80000008, 0).ebx & CPUID_80000008_EBX_XSAVEERPTR);
 	if (!fpu.xsave)
 		return;
 	main = cpuid(0xd, 0);
@@ -94,11 +97,25 @@ void fpu_save(void *area, uint64_t mask)
 		__asm__ volatile("fxsave64 (%0)" ::"r"(area) : "memory");
 }
 
+/*
+ * Where an area has no x87 exception pending, AMD's processors before XSAVEERPTR leave the pointers
+ * to the last x87 instruction and its operand, and its opcode, as they are: as another guest has
+ * left them (APM vol. 5 FXRSTOR). An instruction of Socle's own takes their place.
+ */
+static void forget_pointers(void)
+{
+	static const int32_t zero;
+
+	__asm__ volatile("fnclex\n\temms\n\tfildl %0" ::"m"(zero));
+}
+
 void fpu_restore(const void *area, uint64_t mask)
 {
 	uint32_t lo = (uint32_t)mask, hi = (uint32_t)(mask >> 32);
 
 	clear_ts();
+	if (fpu.pointers_stay)
+		forget_pointers();
 	if (fpu.xsave)
 		__asm__ volatile("xrstor64 (%0)" ::"r"(area), "a"(lo), "d"(hi) : "memory");
 	else
