@@ -370,5 +370,7 @@ int lapic_set_base(struct vcpu *v, uint64_t value)
 	if (mode != v->apic_mode)
 		change_mode(v, mode);
 	enter_mode(v);
+	/* With the registers the threshold for TPR may have gone that the back end was given. */
+	vapic_attention(v);
 	return 0;
 }

@@ -102,10 +102,16 @@ bool lapic_has_deliverable(struct vcpu *v)
 
 void vapic_priority_changed(struct vcpu *v)
 {
+	int vector = highest(v, APIC_IRR);
+
 	vapic_update_ppr(v);
+	/*
+	 * Also where a vector in service holds it back still: the back end's threshold is its
+	 * class, and an entry with that above TPR fails (SDM vol. 3C 27.2.1.1).
+	 */
 	if (v->vid)
 		hv->irq_sync(v);
-	else if (lapic_next(v) >= 0)
+	else if (vector >= 0 && vector >> 4 > (int)(vapic_get(v, APIC_TPR) >> 4))
 		vapic_attention(v);
 }
 

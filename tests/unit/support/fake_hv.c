@@ -307,6 +307,8 @@ static void apic_mode(struct vcpu *v, enum apic_mode mode)
 {
 	loaded(v, "apic_mode of a vCPU that is not loaded")->apic_mode = mode;
 	v->vid = fake_hv.offers_vid && mode != APIC_OFF;
+	if (v->vid)
+		fake_of(v)->tpr_threshold = 0;
 }
 
 static void irq_sync(struct vcpu *v)
@@ -442,6 +444,9 @@ static void check_entry(const struct vcpu *v, struct fake_vcpu *h)
 	REQUIRE(c->fpu == h->fpu, "an entry with another vCPU's FPU registers");
 	REQUIRE(c->xcr0 == v->xcr0 && c->xss == v->xss, "an entry with another vCPU's XCR0");
 	REQUIRE(h->tsc_offset == v->tsc_offset, "an entry with an old TSC offset");
+	/* 27.2.1.1 */
+	REQUIRE(v->vid || h->tpr_threshold <= lapic_tpr(v) >> 4,
+		"an entry with the TPR threshold above TPR");
 }
 
 static void enter(struct vcpu *v, struct fake_vcpu *h)
