@@ -256,6 +256,26 @@ static enum exit_next on_icebp(struct vcpu *v, struct hv_exit *x)
 	return RESUME;
 }
 
+/*
+ * A virtual NMI that could not enter between STI and HLT waits in the processor: HLT is over at
+ * once. core/ knows of it no more, and would wait for another event.
+ */
+static enum exit_next on_hlt(struct vcpu *v, struct hv_exit *x)
+{
+	uint64_t nmi = svm_of(v)->vmcb.int_ctl & (INT_CTL_NMI | INT_CTL_NMI_MASK);
+	unsigned int len;
+
+	leave(v, x, EXIT_HLT);
+	if (likely(nmi != INT_CTL_NMI))
+		return LEAVE;
+	len = x->insn_len ? x->insn_len : exit_insn_len(v);
+	x->reason = EXIT_NONE;
+	x->insn_len = 0;
+	if (len)
+		svm_skip_insn(v, len);
+	return RESUME;
+}
+
 /* So with an SMI: the firmware's handler has run. */
 static enum exit_next on_smi(struct vcpu *v, struct hv_exit *x)
 {
@@ -442,7 +462,7 @@ static const struct {
 	[VMEXIT_IRET] = {.handler = on_iret},
 	[VMEXIT_INVD] = {.reason = EXIT_INVD},
 	[VMEXIT_PAUSE] = {.reason = EXIT_PAUSE},
-	[VMEXIT_HLT] = {.reason = EXIT_HLT},
+	[VMEXIT_HLT] = {.handler = on_hlt},
 	[VMEXIT_INVLPGA] = {.reason = EXIT_UD},
 	[VMEXIT_FERR_FREEZE] = {.handler = on_ferr_freeze},
 	[VMEXIT_SHUTDOWN] = {.reason = EXIT_TRIPLE},

@@ -797,6 +797,37 @@ static void test_virtual_nmi(void **state)
 	assert_false(svm_can_inject(&vcpu, EVENT_NMI));
 }
 
+static void halt(struct vmcb *b)
+{
+	b->exitcode = VMEXIT_HLT;
+}
+
+static void call(struct vmcb *b)
+{
+	b->exitcode = VMEXIT_INTR;
+}
+
+/*
+ * NMI, STI, HLT: the processor keeps the NMI in STI's shadow, and the exit of HLT comes first.
+ * Nobody else would wake the guest. One that is blocked wakes nobody (SDM vol. 3A 6.7.1).
+ */
+static void test_virtual_nmi_ends_hlt(void **state)
+{
+	struct hv_exit x;
+
+	(void)state;
+	svm_features.virtual_nmi = true;
+	svm_vcpu_reset(&vcpu);
+	svm_inject(&vcpu, &nmi);
+	x = run_script(halt, call, NULL);
+	assert_int_equal(x.reason, EXIT_HOST_IRQ);
+	assert_int_equal(vmcb()->rip, 0x1002);
+	svm_set_nmi_blocked(svm(), true);
+	x = run_one(halt);
+	assert_int_equal(x.reason, EXIT_HLT);
+	assert_int_equal(vmcb()->rip, 0x1002);
+}
+
 /* A guest that debugs itself gets its own traps. */
 static void own_trap(struct vmcb *b)
 {
@@ -852,6 +883,7 @@ int main(void)
 		TEST(test_nmi_after_shadow),
 		TEST(test_nmi_after_another_event),
 		TEST(test_virtual_nmi),
+		TEST(test_virtual_nmi_ends_hlt),
 		TEST(test_guests_own_debug_trap),
 	};
 
