@@ -258,6 +258,7 @@ struct hv_ops {
 	/* What traps. MSR: every MSR traps after vcpu_reset() but those the back end switches by
 	 * itself. */
 	void (*msr_trap)(struct vcpu *v, uint32_t msr, bool rd, bool wr);
+	/* After vcpu_reset(): TRAP_HLT and TRAP_MWAIT. */
 	void (*set_traps)(struct vcpu *v, uint32_t mask);
 
 	/* The guest's TSC is the host's plus OFFSET (no scaling in this version). */

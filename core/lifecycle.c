@@ -140,6 +140,7 @@ static void reset_vcpu(struct vcpu *v)
 	fpu_init_area(v->fpu, cpuid_xcr0_mask(v->vm));
 	sched_load(v);
 	hv->vcpu_reset(v);
+	sched_trap_pause(v);
 	v->st_valid = 0;
 	lapic_reset(v, false);
 	hv->set_tsc_offset(v, v->tsc_offset);

@@ -33,6 +33,7 @@ static void take_init(struct vcpu *v)
 	cr4_changed(v);
 	v->nmi_pending = false;
 	hv->vcpu_reset(v);
+	sched_trap_pause(v);
 	v->st_valid = 0;
 	lapic_reset(v, true);
 	hv->set_tsc_offset(v, v->tsc_offset);

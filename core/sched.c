@@ -106,6 +106,12 @@ bool sched_alone(const struct vcpu *v)
 	return sched_of(v->cpu)->count == 1;
 }
 
+void sched_trap_pause(struct vcpu *v)
+{
+	if (hv_caps.features & HV_F_PAUSE && !sched_alone(v))
+		hv->set_traps(v, TRAP_HLT | TRAP_MWAIT | TRAP_PAUSE);
+}
+
 static void kick_cpu(struct pcpu *cpu)
 {
 	if (cpu != this_cpu() && __atomic_load_n(&sched_of(cpu)->attentive, __ATOMIC_SEQ_CST))

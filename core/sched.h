@@ -34,6 +34,11 @@ void sched_kick(struct vcpu *v);
 /* Has V's core nothing else to run? */
 bool sched_alone(const struct vcpu *v);
 /*
+ * A vCPU that spins where others wait for its core is to give the rest of its slice away: where the
+ * processor counts PAUSEs, many of them exit. After hv->vcpu_reset(). V is current.
+ */
+void sched_trap_pause(struct vcpu *v);
+/*
  * Makes V current on its core: its page tables, FPU state, and hv->load(); whichever was current is
  * put first. No more than a comparison when it is current already. On V's core.
  */

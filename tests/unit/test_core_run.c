@@ -701,6 +701,7 @@ static void test_what_init_keeps(void **state)
 	fake_guest(ap)->dr[2] = 5;
 	ap->xcr0 = 7;
 	ap->activity = VCPU_ACTIVE;
+	hv_caps.features |= HV_F_PAUSE;
 	SEND_INIT;
 	run_ap();
 	assert_int_equal(fake_guest(ap)->pat, 0x0606060606060606);
@@ -710,6 +711,8 @@ static void test_what_init_keeps(void **state)
 	assert_false(ap->osxsave);
 	assert_int_equal(fake_guest(ap)->dr[2], 0);
 	assert_int_equal(ap->xcr0, 7);
+	/* It still shares its core. */
+	assert_int_equal(fake_of(ap)->traps, TRAP_HLT | TRAP_MWAIT | TRAP_PAUSE);
 }
 
 /* ---- timers ---- */

@@ -211,6 +211,7 @@ static int vcpu_reset(struct vcpu *v)
 	flush_linear(h);
 	h->event.valid = h->want_intr = h->want_nmi = h->pending_db = false;
 	h->tpr_threshold = 0;
+	h->traps = TRAP_HLT | TRAP_MWAIT;
 	h->deadline = ~0ull;
 	h->tsc_offset = v->tsc_offset;
 	fake_note("reset%u", v->id);
@@ -554,6 +555,8 @@ static bool execute(struct vcpu *v, struct fake_vcpu *h, struct hv_exit *x)
 	h->step++;
 	if (step->exit.reason == EXIT_NONE)
 		return false;
+	REQUIRE(step->exit.reason != EXIT_PAUSE || h->traps & TRAP_PAUSE,
+		"PAUSE exits, which was not asked for");
 	*x = step->exit;
 	return true;
 }
