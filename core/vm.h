@@ -135,7 +135,7 @@ struct vcpu {
 				    instruction */
 	uint32_t exception_intercepts;
 	uint64_t tsc_offset, tsc_adjust;
-	uint64_t debug_met; /* for DR6: what the instruction that is executed here has met */
+	uint64_t debug_met;   /* for DR6: what the instruction that is executed here has met */
 	uint64_t stood_still; /* how much of vm->stood_still is in tsc_offset and its timer */
 	uint64_t xcr0, xss;
 	bool osxsave, ospke; /* the guest's CR4.OSXSAVE and CR4.PKE, for CPUID */
@@ -277,10 +277,10 @@ struct vm {
 	struct dev_timer *timers; /* core/devtimer.c */
 	uint64_t timers_at;	  /* of the first, in host TSC; 0: none. Any core may read */
 
-	struct cpuid_plain *cpuid;	/* core/cpuid.c: its table's first part */
-	struct console *console;	/* core/console.c; NULL: none */
-	uint64_t wall_clock_ns;		/* time of day since 1970 at host TSC 0 */
-	uint64_t tsc_base;		/* host TSC at which the guest's TSC was 0 */
+	struct cpuid_plain *cpuid; /* core/cpuid.c: its table's first part */
+	struct console *console;   /* core/console.c; NULL: none */
+	uint64_t wall_clock_ns;	   /* time of day since 1970 at host TSC 0 */
+	uint64_t tsc_base;	   /* host TSC at which the guest's TSC was 0 */
 	/* Pauses, in host TSC: core/lifecycle.c. Any core. */
 	uint64_t stood_still;		/* all of them since tsc_base */
 	uint64_t paused_at;		/* since when no vCPU has executed anything */

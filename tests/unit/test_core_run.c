@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#include "arch/x86/apic.h"
-#include "arch/x86/msr.h"
 #include "core/lapic.h"
 #include "core/lapic_page.h"
 #include "core/run.h"
@@ -201,93 +199,6 @@ static void test_nmis_do_not_add_up(void **state)
 	block_nmi(v);
 	FAKE_RUN(v, steps);
 	assert_string_equal(fake_trace(), "nmi end0 ");
-}
-
-/* ---- TPR ---- */
-
-static void lower_tpr(struct vcpu *c)
-{
-	c->apic_page[APIC_TPR] = 0x40;
-}
-
-static void set_in_service(uint8_t vector)
-{
-	vapic_put(v, APIC_ISR + (vector >> 5 << 4), 1u << (vector & 31));
-}
-
-static void test_tpr_threshold(void **state)
-{
-	static const struct fake_step steps[] = {
-		{.ticks = 1, .exit = {EXIT_NMI, 0}},
-		{.guest = lower_tpr, .exit = {EXIT_NMI, 0}},
-	};
-
-	(void)state;
-	v->apic_page[APIC_TPR] = 0x50;
-	lapic_post(v, 0x52, false);
-	FAKE_RUN(v, steps);
-	assert_string_equal(fake_trace(), "irq82 end0 ");
-	assert_int_equal(v->exits[EXIT_TPR], 1);
-}
-
-/* By an exit that leads back at once, and with a vector in service that holds it back still. */
-static void lower_tpr_by_msr(struct vcpu *c)
-{
-	c->gpr[RCX] = MSR_IA32_X2APIC(APIC_TPR);
-	c->gpr[RAX] = 0x10;
-	c->gpr[RDX] = 0;
-}
-
-static void test_tpr_written_inside(void **state)
-{
-	static const struct fake_step steps[] = {
-		{.guest = lower_tpr_by_msr,
-		 .exit = {.reason = EXIT_MSR, .insn_len = 2, .msr.write = true},
-		 .inner = true},
-		{.guest = end_interrupt, .exit = {EXIT_NMI, 0}},
-	};
-
-	(void)state;
-	assert_int_equal(lapic_set_base(v, v->apic_base | APIC_BASE_EXTD), 0);
-	set_in_service(0x60);
-	v->apic_page[APIC_TPR] = 0x80;
-	lapic_post(v, 0x52, false);
-	FAKE_RUN(v, steps);
-	assert_string_equal(fake_trace(), "+2 irq82 end0 ");
-}
-
-static void apic_off_by_msr(struct vcpu *c)
-{
-	c->gpr[RCX] = MSR_IA32_APIC_BASE;
-	c->gpr[RAX] = APIC_DEFAULT_BASE | APIC_BASE_BSP;
-	c->gpr[RDX] = 0;
-}
-
-/* The APIC that is switched off has no TPR left, and nothing waits any more. */
-static void test_apic_switched_off_inside(void **state)
-{
-	static const struct fake_step steps[] = {
-		{.guest = apic_off_by_msr,
-		 .exit = {.reason = EXIT_MSR, .insn_len = 2, .msr.write = true},
-		 .inner = true},
-		{.ticks = 1},
-	};
-
-	(void)state;
-	v->apic_page[APIC_TPR] = 0x80;
-	lapic_post(v, 0x52, false);
-	FAKE_RUN(v, steps);
-	assert_string_equal(fake_trace(), "+2 end0 ");
-	assert_int_equal(fake_of(v)->tpr_threshold, 0);
-}
-
-static void test_no_threshold_without_a_reason(void **state)
-{
-	(void)state;
-	v->apic_page[APIC_TPR] = 0x50;
-	FAKE_RUN(v, nothing);
-	assert_int_equal(fake_of(v)->tpr_threshold, 0);
-	assert_int_equal(v->exits[EXIT_TPR], 0);
 }
 
 /* ---- virtual-interrupt delivery ---- */
@@ -879,10 +790,6 @@ int main(void)
 		T(interrupt_waits_for_the_shadow),
 		T(nmi_waits_for_iret),
 		T(nmis_do_not_add_up),
-		T(tpr_threshold),
-		T(tpr_written_inside),
-		T(apic_switched_off_inside),
-		T(no_threshold_without_a_reason),
 		{"virtual_delivery", test_virtual_delivery, setup_vid, teardown, NULL},
 		T(late_nmi_loses_no_interrupt),
 		T(late_interrupt_loses_no_interrupt),
