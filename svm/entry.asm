@@ -11,6 +11,9 @@ default rel
 %include "svm_offsets.inc"
 %include "arch/x86/alternatives.inc"
 
+section .rodata
+data_selector:	dw DATA_SELECTOR
+
 section .text
 
 ; void svm_enter(struct vcpu *v, uint64_t vmcb_pa, uint64_t host_pa)
@@ -41,6 +44,9 @@ svm_enter:
 	mov	rdi, [rdi + VCPU_RDI]
 	clgi
 	sti
+	ONLY_FOR MIT_VERW, .clear
+	verw	[data_selector]
+.clear:
 	vmload
 	vmrun
 	vmsave				; VMEXIT has restored the host's RAX and RSP

@@ -115,6 +115,9 @@ vmx_enter:
 	ONLY_FOR MIT_IBRS, %%guarded
 	WRITE_MSR SPEC_CTRL_INDEX, SPEC_CTRL_IBRS
 %%guarded:
+	ONLY_FOR MIT_BHB, %%forgotten
+	CLEAR_BRANCH_HISTORY
+%%forgotten:
 %endif
 	call	%2
 	test	eax, eax

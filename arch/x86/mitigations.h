@@ -23,14 +23,18 @@ enum {
 	MIT_AUTO_IBRS = 64,   /* EFER.AIBRSE */
 	MIT_IBPB = 128,	      /* predictions discarded when a core changes to another VM */
 	MIT_L1D = 256,	      /* L1 data cache flushed when a core takes another vCPU */
-	MIT_BHI = 512	      /* BHI_DIS_S: no prediction by a guest's branch history */
+	MIT_BHI = 512,	      /* BHI_DIS_S: no prediction by a guest's branch history */
+	MIT_BHB = 1024,	      /* that history overwritten after each exit */
+	MIT_GDS = 2048,	      /* what microcode does about gathers is left on */
+	MIT_SRBDS = 4096,     /* and about RDRAND */
+	MIT_ZENBLEED = 8192   /* DE_CFG[9]: no merging of zeroed upper halves */
 };
 
 /* What a processor says of itself. */
 struct mit_cpu {
 	bool intel, amd; /* or one of its licensees'; neither: nothing is known */
 	uint32_t family, model;
-	uint32_t leaf7_ebx, leaf7_edx, leaf7_2_edx, ext8_ebx, ext21_eax;
+	uint32_t leaf7_ebx, leaf7_edx, leaf7_2_edx, ext8_ebx, ext21_eax, ext21_ecx;
 	uint64_t arch_capabilities;
 };
 
@@ -59,7 +63,7 @@ void mitigations_print(void);
 /* Switches on what a core has in registers of its own. On each core, after host_map_load(). */
 void mitigations_init_cpu(void);
 
-/* Whether VERW or IBRS stand around each VM exit of VT-x: it has entry stubs with and without. */
+/* Whether anything stands around each VM exit of VT-x: it has entry stubs with and without. */
 bool mitigations_around_exits(void);
 
 /* This core takes a vCPU; OTHER_VM: of another VM than the last one that it ran. */

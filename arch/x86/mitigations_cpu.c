@@ -60,6 +60,7 @@ struct mit_cpu mitigations_cpu(void)
 		.leaf7_2_edx = seven.eax >= 2 ? cpuid(7, 2).edx : 0,
 		.ext8_ebx = cpuid_or_zero(0x80000008, 0).ebx,
 		.ext21_eax = cpuid_or_zero(0x80000021, 0).eax,
+		.ext21_ecx = cpuid_or_zero(0x80000021, 0).ecx,
 	};
 
 	read_version(&cpu);
@@ -114,6 +115,15 @@ void mitigations_print(void)
 		log_warn("mitigations: newer microcode is wanted for: %s", missing);
 }
 
+/* Which bits may be written differs by model, and below another hypervisor whether any may. */
+static void change_msr(uint32_t index, uint64_t clear, uint64_t set)
+{
+	uint64_t value;
+
+	if ((clear | set) && rdmsr_safe(index, &value) == 0)
+		(void)wrmsr_safe(index, (value & ~clear) | set);
+}
+
 void mitigations_init_cpu(void)
 {
 	uint64_t spec_ctrl = (active & MIT_IBRS_ALWAYS ? SPEC_CTRL_IBRS : 0) |
@@ -123,11 +133,16 @@ void mitigations_init_cpu(void)
 		wrmsr(MSR_IA32_SPEC_CTRL, spec_ctrl);
 	if (active & MIT_AUTO_IBRS)
 		wrmsr(MSR_IA32_EFER, rdmsr(MSR_IA32_EFER) | EFER_AIBRSE);
+	change_msr(MSR_IA32_MCU_OPT_CTRL,
+		   (active & MIT_GDS ? MCU_OPT_GDS_MITG_DIS : 0) |
+			   (active & MIT_SRBDS ? MCU_OPT_RNGDS_MITG_DIS : 0),
+		   0);
+	change_msr(MSR_AMD_DE_CFG, 0, active & MIT_ZENBLEED ? DE_CFG_ZENBLEED : 0);
 }
 
 bool mitigations_around_exits(void)
 {
-	return active & (MIT_VERW | MIT_IBRS);
+	return active & (MIT_VERW | MIT_IBRS | MIT_BHB);
 }
 
 void mitigations_switch(bool other_vm)

@@ -201,9 +201,18 @@
 #define ARCH_CAP_RRSBA		    BIT(19)
 #define ARCH_CAP_BHI_NO		    BIT(20)
 #define ARCH_CAP_PBRSB_NO	    BIT(24)
+#define ARCH_CAP_GDS_CTRL	    BIT(25)
 #define ARCH_CAP_GDS_NO		    BIT(26)
 #define ARCH_CAP_RFDS_NO	    BIT(27)
 #define ARCH_CAP_RFDS_CLEAR	    BIT(28)
+#define ARCH_CAP_ITS_NO		    BIT(62)
+
+/* IA32_MCU_OPT_CTRL: what switches countermeasures of the microcode off (SDM vol. 4 table 2-2) */
+#define MCU_OPT_RNGDS_MITG_DIS BIT(0)
+#define MCU_OPT_GDS_MITG_DIS   BIT(4)
+
+/* DE_CFG: what AMD-SB-7008 has set where the microcode is older */
+#define DE_CFG_ZENBLEED BIT(9)
 
 /* IA32_MISC_ENABLE: SDM vol. 4 table 2-2 */
 #define MISC_ENABLE_FAST_STRING	     BIT(0)
