@@ -132,40 +132,46 @@ static bool is_loaded(const struct elf_segment *s)
 }
 
 static int check_segment(const struct elf *e, const struct elf_segment *s,
-			 const struct guest_ram *ram, struct strbuf *why)
+			 const struct guest_ram *ram, struct kernel_extent *x, struct strbuf *why)
 {
+	uint64_t end = s->paddr + s->memory_size;
+
 	if (!elf_in_file(e, s))
 		return refuse(why, "it is cut off in a segment");
 	if (s->file_size > s->memory_size)
 		return refuse(why, "a segment has more bytes in the file than in memory");
-	if (s->paddr < LAYOUT_HIGH_RAM || s->paddr + s->memory_size < s->paddr) {
-		sb_printf(why, "the kernel has a segment at %#llx, and its place is from 1 MiB on",
-			  (unsigned long long)s->paddr);
+	if (end < s->paddr || !kernel_extend(x, s->paddr, end)) {
+		sb_printf(why,
+			  "the kernel has a segment at %#llx to %#llx, and its place is from 1 MiB "
+			  "on, or from %#x to %#x",
+			  (unsigned long long)s->paddr, (unsigned long long)end, LAYOUT_LOW_KERNEL,
+			  LAYOUT_LOW_RAM_END);
 		return -ENOEXEC;
 	}
-	if (s->paddr + s->memory_size <= ram->low_end)
+	if (end <= ram->low_end)
 		return 0;
 	sb_printf(why,
 		  "the kernel has a segment at %#llx to %#llx, and the VM's memory below 4 GiB "
 		  "ends at %#llx",
-		  (unsigned long long)s->paddr, (unsigned long long)(s->paddr + s->memory_size),
+		  (unsigned long long)s->paddr, (unsigned long long)end,
 		  (unsigned long long)ram->low_end);
 	return -ENOSPC;
 }
 
-int elf_check(const struct elf *e, const struct guest_ram *ram, uint64_t *end, struct strbuf *why)
+int elf_check(const struct elf *e, const struct guest_ram *ram, struct kernel_extent *x,
+	      struct strbuf *why)
 {
-	*end = 0;
+	*x = (struct kernel_extent){.end = LAYOUT_HIGH_RAM};
 	for (unsigned int i = 0; i < e->segment_count; i++) {
 		struct elf_segment s = elf_segment(e, i);
-		int err = is_loaded(&s) ? check_segment(e, &s, ram, why) : 0;
+		int err = is_loaded(&s) ? check_segment(e, &s, ram, x, why) : 0;
 
 		if (err)
 			return err;
-		if (is_loaded(&s))
-			*end = MAX(*end, s.paddr + s.memory_size);
 	}
-	return *end ? 0 : refuse(why, "it has no segment to load");
+	if (x->low || x->end > LAYOUT_HIGH_RAM)
+		return 0;
+	return refuse(why, "it has no segment to load");
 }
 
 void elf_load(const struct elf *e, struct writer *w)

@@ -48,10 +48,11 @@ struct elf_segment elf_segment(const struct elf *e, unsigned int index);
 bool elf_in_file(const struct elf *e, const struct elf_segment *s);
 
 /*
- * May all segments be loaded at their physical addresses, from 1 MiB on, in a guest with this
- * memory? 0 with where the last one ends in *END, -ENOEXEC or -ENOSPC with a sentence in WHY.
+ * May all segments be loaded at their physical addresses in a guest with this memory? 0 with what
+ * they take in *X, -ENOEXEC or -ENOSPC with a sentence in WHY.
  */
-int elf_check(const struct elf *e, const struct guest_ram *ram, uint64_t *end, struct strbuf *why);
+int elf_check(const struct elf *e, const struct guest_ram *ram, struct kernel_extent *x,
+	      struct strbuf *why);
 
 /* Writes the segments, for which elf_check() was 0, into zeroed memory. */
 void elf_load(const struct elf *e, struct writer *w);

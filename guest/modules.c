@@ -11,15 +11,23 @@ static uint64_t text_size(const char *text)
 	return ALIGN_UP(strlen(text) + 1, INFO_ALIGN);
 }
 
-int modules_check(const struct guest_image *img, const struct guest_ram *ram, uint64_t end,
-		  uint64_t list, uint64_t fixed, struct strbuf *why)
+static uint64_t modules_end(const struct guest_image *img, uint64_t end)
+{
+	for (size_t i = 0; i < img->module_count; i++)
+		end = ALIGN_UP(end, PAGE_SIZE) + img->modules[i].size;
+	return end;
+}
+
+int modules_check(const struct guest_image *img, const struct guest_ram *ram,
+		  const struct kernel_extent *x, uint64_t list, uint64_t fixed, struct strbuf *why)
 {
 	uint64_t info = fixed + text_size(img->cmdline) + img->module_count * list;
+	uint64_t end = modules_end(img, x->end);
 
-	for (size_t i = 0; i < img->module_count; i++) {
-		end = ALIGN_UP(end, PAGE_SIZE) + img->modules[i].size;
+	for (size_t i = 0; i < img->module_count; i++)
 		info += text_size(img->modules[i].text);
-	}
+	if (x->low)
+		end = ALIGN_UP(end, PAGE_SIZE) + info;
 	if (end > ram->low_end) {
 		sb_printf(why,
 			  "the kernel and its modules need memory up to %#llx, and the VM's below "
@@ -37,6 +45,18 @@ int modules_check(const struct guest_image *img, const struct guest_ram *ram, ui
 	return 0;
 }
 
+struct info_block info_block_of(struct writer *w, const struct guest_image *img,
+				const struct kernel_extent *x)
+{
+	struct info_block b = {.w = w, .next = LAYOUT_INFO, .end = LAYOUT_INFO_END};
+
+	if (x->low) {
+		b.next = ALIGN_UP(modules_end(img, x->end), PAGE_SIZE);
+		b.end = b.next + LAYOUT_INFO_END - LAYOUT_INFO;
+	}
+	return b;
+}
+
 uint64_t module_put(struct writer *w, const struct guest_module *m, uint64_t *end)
 {
 	uint64_t at = ALIGN_UP(*end, PAGE_SIZE);
@@ -51,7 +71,7 @@ uint64_t info_put(struct info_block *b, const void *data, uint64_t len)
 	uint64_t at = b->next;
 
 	b->next += ALIGN_UP(len, INFO_ALIGN);
-	assert(b->next <= LAYOUT_INFO_END);
+	assert(b->next <= b->end);
 	if (data)
 		put_bytes(b->w, at, data, len);
 	return at;

@@ -83,7 +83,7 @@ struct plan {
 	const uint8_t *bytes;
 	uint64_t load, size; /* of bytes */
 	uint64_t entry;
-	uint64_t end; /* of the kernel in memory */
+	struct kernel_extent extent;
 };
 
 static uint32_t word(const uint8_t *file, size_t offset)
@@ -124,7 +124,7 @@ static int plan_addresses(struct plan *p, const struct guest_image *img, const s
 {
 	uint64_t before =
 		(uint64_t)h->header_addr - h->load_addr; /* the header, of what is loaded */
-	uint64_t there;
+	uint64_t there, end;
 
 	if (h->load_addr > h->header_addr || before > at)
 		return broken(why, "what is loaded begins before the file or behind the header");
@@ -136,24 +136,25 @@ static int plan_addresses(struct plan *p, const struct guest_image *img, const s
 		return broken(why, "load_end_addr is less than load_addr");
 	if (p->size > there)
 		return broken(why, "load_end_addr is behind the end of the file");
-	p->end = p->load + p->size;
-	if (h->bss_end_addr && h->bss_end_addr < p->end)
+	end = p->load + p->size;
+	if (h->bss_end_addr && h->bss_end_addr < end)
 		return broken(why, "bss_end_addr is less than load_end_addr");
-	p->end = MAX(p->end, (uint64_t)h->bss_end_addr);
+	end = MAX(end, (uint64_t)h->bss_end_addr);
 	p->entry = h->entry_addr;
-	if (p->entry < p->load || p->entry >= p->end)
+	if (p->entry < p->load || p->entry >= end)
 		return broken(why, "entry_addr is outside of what is loaded");
-	if (p->load < LAYOUT_HIGH_RAM)
-		return broken(why, "load_addr is below 1 MiB");
+	p->extent = (struct kernel_extent){.end = LAYOUT_HIGH_RAM};
+	if (!kernel_extend(&p->extent, p->load, end))
+		return broken(why, "what is loaded is below 0x2000, or from 0x9fc00 to 1 MiB");
 	return 0;
 }
 
 static int check_room(const struct plan *p, const struct guest_ram *ram, struct strbuf *why)
 {
-	if (p->end <= ram->low_end)
+	if (p->extent.end <= ram->low_end)
 		return 0;
 	sb_printf(why, "the kernel needs memory up to %#llx, and the VM's ends at %#llx",
-		  (unsigned long long)p->end, (unsigned long long)ram->low_end);
+		  (unsigned long long)p->extent.end, (unsigned long long)ram->low_end);
 	return -ENOSPC;
 }
 
@@ -163,7 +164,7 @@ static int plan_elf(struct plan *p, const struct guest_image *img, const struct 
 	int err = elf_parse(&p->elf, img->kernel, img->kernel_size, why);
 
 	if (!err)
-		err = elf_check(&p->elf, ram, &p->end, why);
+		err = elf_check(&p->elf, ram, &p->extent, why);
 	if (err)
 		return err;
 	p->entry = elf_physical_entry(&p->elf);
@@ -213,7 +214,7 @@ static int make_plan(struct plan *p, const struct guest_image *img, const struct
 		return -EINVAL;
 	}
 	err = plan_kernel(p, img, ram, why);
-	return err ? err : modules_check(img, ram, p->end, sizeof(struct module), fixed, why);
+	return err ? err : modules_check(img, ram, &p->extent, sizeof(struct module), fixed, why);
 }
 
 static int check(const struct guest_image *img, const struct guest_ram *ram, struct strbuf *why)
@@ -255,9 +256,9 @@ static void put_mmap(struct info_block *b, struct info *info, const struct guest
 }
 
 static uint64_t put_info(struct writer *w, const struct guest_image *img,
-			 const struct guest_ram *ram, uint64_t end)
+			 const struct guest_ram *ram, const struct kernel_extent *x)
 {
-	struct info_block b = {.w = w, .next = LAYOUT_INFO};
+	struct info_block b = info_block_of(w, img, x);
 	struct info info = {
 		.flags = INFO_MEMORY | INFO_CMDLINE | INFO_LOADER_NAME,
 		.mem_lower = LAYOUT_LOW_RAM_END / KIB(1),
@@ -268,7 +269,7 @@ static uint64_t put_info(struct writer *w, const struct guest_image *img,
 	info.cmdline = (uint32_t)info_put_text(&b, img->cmdline);
 	info.boot_loader_name = (uint32_t)info_put_text(&b, LOADER_NAME);
 	put_mmap(&b, &info, ram);
-	put_modules(&b, &info, img, end);
+	put_modules(&b, &info, img, x->end);
 	put_bytes(w, at, &info, sizeof(info));
 	return at;
 }
@@ -288,7 +289,7 @@ static int load(struct writer *w, const struct guest_image *img, const struct gu
 		elf_load(&plan.elf, w);
 	entry_protected(w, bsp, plan.entry);
 	bsp->gpr[RAX] = BOOT_MAGIC;
-	bsp->gpr[RBX] = put_info(w, img, ram, plan.end);
+	bsp->gpr[RBX] = put_info(w, img, ram, &plan.extent);
 	return 0;
 }
 

@@ -46,7 +46,8 @@ _Static_assert(sizeof(struct start_range) == 24, "start_info.h");
 struct plan {
 	struct elf elf;
 	uint32_t entry;
-	uint64_t end; /* of the kernel in memory */
+	struct kernel_extent extent; /* the initrd behind the kernel included */
+	uint64_t end;		     /* without it */
 };
 
 /* NOTES are SIZE bytes of a segment with this alignment. */
@@ -109,7 +110,7 @@ static int plan_kernel(struct plan *p, const struct guest_image *img, const stru
 		sb_puts(why, "the kernel has no PVH entry: no note XEN_ELFNOTE_PHYS32_ENTRY");
 		return -ENOEXEC;
 	}
-	err = elf_check(&p->elf, ram, &p->end, why);
+	err = elf_check(&p->elf, ram, &p->extent, why);
 	if (err || elf_covers(&p->elf, p->entry))
 		return err;
 	sb_printf(why, "the kernel's PVH entry, %#x, is outside of its segments", p->entry);
@@ -128,13 +129,13 @@ static int make_plan(struct plan *p, const struct guest_image *img, const struct
 	const uint64_t fixed = sizeof(struct start_info) + sizeof(struct start_module) + 16 +
 			       E820_COUNT_MAX * sizeof(struct start_range);
 	int err = plan_kernel(p, img, ram, why);
-	uint64_t end = p->end;
 
 	if (err)
 		return err;
+	p->end = p->extent.end;
 	if (img->initrd_size)
-		end = ALIGN_UP(end, PAGE_SIZE) + img->initrd_size;
-	return modules_check(img, ram, end, sizeof(struct start_module), fixed, why);
+		p->extent.end = ALIGN_UP(p->end, PAGE_SIZE) + img->initrd_size;
+	return modules_check(img, ram, &p->extent, sizeof(struct start_module), fixed, why);
 }
 
 static int check(const struct guest_image *img, const struct guest_ram *ram, struct strbuf *why)
@@ -189,8 +190,8 @@ static void put_memory_map(struct info_block *b, struct start_info *info,
 static int load(struct writer *w, const struct guest_image *img, const struct guest_ram *ram,
 		uint64_t rsdp, struct vcpu *bsp, struct strbuf *why)
 {
-	struct info_block b = {.w = w, .next = LAYOUT_INFO};
 	struct start_info info = {.magic = START_MAGIC, .version = START_VERSION, .rsdp = rsdp};
+	struct info_block b;
 	struct plan plan;
 	uint64_t at;
 	int err = make_plan(&plan, img, ram, why);
@@ -198,6 +199,7 @@ static int load(struct writer *w, const struct guest_image *img, const struct gu
 	if (err)
 		return err;
 	elf_load(&plan.elf, w);
+	b = info_block_of(w, img, &plan.extent);
 	at = info_put(&b, NULL, sizeof(info));
 	info.cmdline = info_put_text(&b, img->cmdline);
 	put_memory_map(&b, &info, ram);

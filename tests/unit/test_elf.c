@@ -44,7 +44,7 @@ static int setup(void **state)
 static void both_classes(void **state)
 {
 	struct guest_ram ram = guest_ram_of(MIB(4));
-	uint64_t end;
+	struct kernel_extent x;
 
 	(void)state;
 	for (unsigned int is_64 = 0; is_64 < 2; is_64++) {
@@ -58,8 +58,9 @@ static void both_classes(void **state)
 		assert_int_equal(e.segment_count, ARRAY_SIZE(good));
 		assert_int_equal(elf_segment(&e, 0).type, ELF_NOTE);
 		assert_int_equal(elf_segment(&e, 0).alignment, 4);
-		assert_int_equal(elf_check(&e, &ram, &end, &why), 0);
-		assert_int_equal(end, 0x200000 + 3000);
+		assert_int_equal(elf_check(&e, &ram, &x, &why), 0);
+		assert_int_equal(x.end, 0x200000 + 3000);
+		assert_false(x.low);
 		assert_int_equal(elf_physical_entry(&e), 0x200010);
 		assert_true(elf_covers(&e, 0x100000 + 499));
 		assert_false(elf_covers(&e, 0x100000 + 500));
@@ -129,7 +130,10 @@ static void refused_segments(void **state)
 		{{1, UINT64_MAX, 2, 0, MIB(1), 5000, 0}, -ENOEXEC, "cut off in a segment"},
 		{{1, 2, UINT64_MAX, 0, MIB(1), UINT64_MAX, 0}, -ENOEXEC, "cut off in a segment"},
 		{{1, 0, 2, 0, MIB(1), 1, 0}, -ENOEXEC, "more bytes in the file than in memory"},
-		{{1, 0, 1, 0, MIB(1) - 1, 1, 0}, -ENOEXEC, "0xfffff, and its place is from 1 MiB"},
+		{{1, 0, 1, 0, MIB(1) - 1, 1, 0}, -ENOEXEC, "0xfffff to 0x100000, and its place"},
+		{{1, 0, 1, 0, 0x9fbff, 2, 0}, -ENOEXEC, "from 1 MiB on, or from 0x2000 to 0x9fc00"},
+		{{1, 0, 1, 0, 0x1fff, 1, 0}, -ENOEXEC, "0x1fff to 0x2000"},
+		{{1, 0, 1, 0, 0x8000, MIB(1), 0}, -ENOEXEC, "from 1 MiB on"},
 		{{1, 0, 1, 0, UINT64_MAX, 2, 0}, -ENOEXEC, "from 1 MiB on"},
 		{{1, 0, 1, 0, MIB(4), 1, 0}, -ENOSPC, "0x400000 to 0x400001"},
 		{{1, 0, 1, 0, MIB(1), MIB(3) + 1, 0}, -ENOSPC, "ends at 0x400000"},
@@ -141,12 +145,12 @@ static void refused_segments(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		uint8_t *file = fake_elf(true, 0, &cases[i].segment, 1);
-		uint64_t end;
+		struct kernel_extent x;
 		struct elf e;
 
 		sb_reset(&why);
 		assert_int_equal(elf_parse(&e, file, FAKE_ELF_SIZE, &why), 0);
-		if (elf_check(&e, &ram, &end, &why) != cases[i].err || !strstr(text, cases[i].why))
+		if (elf_check(&e, &ram, &x, &why) != cases[i].err || !strstr(text, cases[i].why))
 			fail_msg("case %zu: %s", i, text);
 		free(file);
 	}

@@ -177,6 +177,66 @@ static void elf(void **state)
 	}
 }
 
+/*
+ * A program that goes to real mode is linked at 32 KiB: what boot loaders tell it is not where it
+ * is itself.
+ */
+static void elf_below_1_mib(void **state)
+{
+	static const struct elf_segment segment = {.type = 1,
+						   .offset = FAKE_ELF_DATA,
+						   .file_size = 4096,
+						   .vaddr = 0x8000,
+						   .paddr = 0x8000,
+						   .memory_size = 0x97c00};
+	struct fixture *f = *state;
+	uint64_t list;
+
+	free(f->file);
+	f->file = fake_elf(false, 0x8010, &segment, 1);
+	f->img.kernel = f->file;
+	f->img.kernel_size = FAKE_ELF_SIZE;
+	f->img.cmdline = "some words";
+	f->modules[0] = (struct guest_module){f->file, 4097, "first"};
+	f->img.module_count = 1;
+	put_header(f, FAKE_ELF_DATA + 8, (struct header){.flags = 3}, 12);
+	load(f, MIB(16));
+	assert_int_equal(f->vm->vcpu[0]->st.rip, 0x8010);
+	assert_int_equal(guest_vm_get(f->vm, 0x8008, 4), MAGIC);
+	assert_int_equal(guest_vm_get(f->vm, 0x8fff, 2), (FAKE_ELF_DATA + 4095) % 251);
+	assert_int_equal(guest_vm_get(f->vm, 0x10000, 8), 0);
+	assert_int_equal(f->vm->vcpu[0]->gpr[RBX], MIB(1) + 0x2000);
+	expect_text(f, info(f, 16), "some words");
+	list = info(f, 24);
+	assert_true(list > MIB(1));
+	assert_int_equal(guest_vm_get(f->vm, list, 8), 0x0010100100100000);
+	expect_text(f, guest_vm_get(f->vm, list + 8, 4), "first");
+	assert_true(info(f, 48) > MIB(1));
+}
+
+/* As above; a piece above 1 MiB, behind which modules go, and no room for the information. */
+static void information_does_not_fit(void **state)
+{
+	static const struct elf_segment segments[] = {
+		{.type = 1, .paddr = 0x9fbff, .memory_size = 1},
+		{.type = 1, .paddr = MIB(1), .memory_size = MIB(3) - 0x1000},
+	};
+	struct fixture *f = *state;
+	char words[4096];
+
+	free(f->file);
+	f->file = fake_elf(false, 0x100000, segments, 2);
+	f->img.kernel = f->file;
+	f->img.kernel_size = FAKE_ELF_SIZE;
+	put_header(f, 2048, (struct header){.flags = 3}, 12);
+	assert_int_equal(check(f, MIB(4)), 0);
+	memset(words, 'x', sizeof(words));
+	words[sizeof(words) - 1] = '\0';
+	f->img.cmdline = words;
+	assert_int_equal(check(f, MIB(4)), -ENOSPC);
+	assert_non_null(strstr(f->text, "the VM's below 4 GiB ends at 0x400000"));
+}
+
 /* 3.3 */
 static void information(void **state)
 {
@@ -318,6 +378,8 @@ int main(void)
 		TEST(address_fields),
 		TEST(load_end_0_is_the_whole_file),
 		TEST(elf),
+		TEST(elf_below_1_mib),
+		TEST(information_does_not_fit),
 		TEST(information),
 		TEST(refused_addresses),
 		TEST(refused_headers),
