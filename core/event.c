@@ -22,6 +22,12 @@ void vcpu_request(struct vcpu *v, uint32_t req)
 		sched_kick(v);
 }
 
+void vcpu_nmi(struct vcpu *v)
+{
+	__atomic_fetch_add(&v->nmis, 1, __ATOMIC_SEQ_CST);
+	vcpu_request(v, REQ_NMI);
+}
+
 void vcpu_ask(struct vcpu *v, uint32_t ask)
 {
 	__atomic_fetch_or(&v->asked, ask, __ATOMIC_SEQ_CST);

@@ -278,7 +278,7 @@ void vapic_lvt_fire(struct vcpu *v, uint32_t lvt_offset)
 		deliver_fixed(v, (uint8_t)lvt, false);
 		break;
 	case APIC_NMI:
-		vcpu_request(v, REQ_NMI);
+		vcpu_nmi(v);
 		break;
 	case APIC_INIT:
 		request_init(v);
@@ -365,7 +365,7 @@ static bool deliver(struct vcpu *v, const struct apic_msg *msg)
 		deliver_fixed(v, msg->vector, msg->level);
 		return true;
 	case APIC_NMI:
-		vcpu_request(v, REQ_NMI);
+		vcpu_nmi(v);
 		return true;
 	case APIC_INIT:
 		/* Level de-assert only set the arbitration IDs of old processors. */

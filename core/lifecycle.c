@@ -135,7 +135,7 @@ static void reset_vcpu(struct vcpu *v)
 			v->vm->tsc_base - v->stood_still;
 	v->exception_intercepts = 0;
 	v->timer_deadline = 0;
-	v->nmi_pending = false;
+	v->nmi_pending = 0;
 	cr4_changed(v);
 	fpu_init_area(v->fpu, cpuid_xcr0_mask(v->vm));
 	sched_load(v);

@@ -31,7 +31,7 @@ static void take_init(struct vcpu *v)
 	hv->get_state(v, ST_ALL);
 	vcpu_state_reset(v, true);
 	cr4_changed(v);
-	v->nmi_pending = false;
+	v->nmi_pending = 0;
 	hv->vcpu_reset(v);
 	sched_trap_pause(v);
 	v->st_valid = 0;
@@ -49,6 +49,20 @@ static void take_sipi(struct vcpu *v)
 	vcpu_state_startup(v, v->sipi_vector);
 	hv->set_state(v, ST_RIP | ST_SEGS);
 	v->activity = VCPU_ACTIVE;
+}
+
+/*
+ * While one is being handled one more is kept (SDM vol. 3A 6.7.1). Of two that came since V was in
+ * the guest the first would have been in its handler when the second came.
+ */
+static void take_nmis(struct vcpu *v)
+{
+	uint64_t count = __atomic_exchange_n(&v->nmis, 0, __ATOMIC_SEQ_CST);
+
+	count += v->nmi_pending;
+	if (count > 1)
+		count = hv->can_inject(v, EVENT_NMI) ? 2 : 1;
+	v->nmi_pending = (uint8_t)count;
 }
 
 static void take_requests(struct vcpu *v)
@@ -70,7 +84,7 @@ static void take_requests(struct vcpu *v)
 	if (req & REQ_SIPI)
 		take_sipi(v);
 	if (req & REQ_NMI)
-		v->nmi_pending = true;
+		take_nmis(v);
 	if (req & REQ_IRQ)
 		lapic_sync(v);
 }
@@ -120,7 +134,7 @@ static bool inject_first(struct vcpu *v)
 		return true;
 	}
 	if (v->nmi_pending && hv->can_inject(v, EVENT_NMI)) {
-		v->nmi_pending = false;
+		v->nmi_pending--;
 		ev.vector = EXC_NMI;
 		ev.type = EVENT_NMI;
 		hv->inject(v, &ev);

@@ -130,7 +130,8 @@ struct vcpu {
 	struct vcpu_state st;
 	uint32_t st_valid; /* groups of st that equal the hardware's; the back end clears it at each
 			      exit */
-	bool nmi_pending;
+	uint32_t nmis;	     /* sent, and not yet seen with REQ_NMI: any core */
+	uint8_t nmi_pending; /* 2: one to be handled, and one that waits for its IRET */
 	struct hv_event pending; /* an exception, or an event to deliver again, before the next
 				    instruction */
 	uint32_t exception_intercepts;
@@ -307,6 +308,8 @@ struct vm {
 
 /* Sets REQ bits of V and gets it out of the guest, or its core out of idling. From any core. */
 void vcpu_request(struct vcpu *v, uint32_t req);
+/* Sends an NMI to V. Any core. */
+void vcpu_nmi(struct vcpu *v);
 
 /* vcpu->asked: what V's core does the next time V is off the guest, whatever V does then. */
 enum { ASK_DUMP = 1 };

@@ -94,7 +94,7 @@ static void post_70(struct vcpu *c)
 
 static void send_nmi(struct vcpu *c)
 {
-	vcpu_request(c, REQ_NMI);
+	vcpu_nmi(c);
 }
 
 static void send_init(struct vcpu *c)
@@ -112,7 +112,7 @@ static void test_order(void **state)
 
 	(void)state;
 	lapic_post(v, 0x50, false);
-	vcpu_request(v, REQ_NMI);
+	vcpu_nmi(v);
 	vcpu_gp(v);
 	FAKE_RUN(v, steps);
 	/* The exception first; the NMI next; the interrupt when its handler has set IF again. */
@@ -181,10 +181,32 @@ static void test_nmi_waits_for_iret(void **state)
 						 {.guest = iret}};
 
 	(void)state;
-	vcpu_request(v, REQ_NMI);
+	vcpu_nmi(v);
 	FAKE_RUN(v, steps);
 	assert_string_equal(fake_trace(), "nmi nmi end0 ");
 	assert_int_equal(v->exits[EXIT_NMI_WINDOW], 1);
+}
+
+static void send_nmis(struct vcpu *c)
+{
+	for (unsigned int i = 0; i < 10; i++)
+		vcpu_nmi(c);
+}
+
+/*
+ * Two processors send one each at the same time: the first interrupts the guest, the second waits
+ * for its IRET, though both came while V was out of the guest.
+ */
+static void test_two_nmis_at_once(void **state)
+{
+	static const struct fake_step steps[] = {{.guest = iret, .exit = {EXIT_NMI, 0}},
+						 {.guest = iret, .exit = {EXIT_NMI, 0}},
+						 {.guest = iret, .ticks = 1}};
+
+	(void)state;
+	send_nmis(v);
+	FAKE_RUN(v, steps);
+	assert_string_equal(fake_trace(), "nmi nmi end0 ");
 }
 
 /* One NMI is kept while one is blocked (6.7.1), no more. */
@@ -401,7 +423,7 @@ static void test_hlt_sleeps_with_if_clear(void **state)
 	cli(v);
 	v->st_valid = 0;
 	assert_false(wakes_for(post_50));
-	vcpu_request(v, REQ_NMI);
+	vcpu_nmi(v);
 	run_vcpu(v);
 	assert_string_equal(fake_trace(), "nmi end0 ");
 }
@@ -533,7 +555,7 @@ static void test_init_stops(void **state)
 
 	(void)state;
 	ap->activity = VCPU_ACTIVE;
-	ap->nmi_pending = true;
+	ap->nmi_pending = 1;
 	lapic_post(ap, 0x50, false);
 	SEND_INIT;
 	run_ap();
@@ -543,7 +565,7 @@ static void test_init_stops(void **state)
 	assert_int_equal(fake_guest(ap)->rip, 0xfff0);
 	/* What waited for the guest is gone. */
 	assert_int_equal(lapic_next(ap), -1);
-	assert_false(ap->nmi_pending);
+	assert_int_equal(ap->nmi_pending, 0);
 }
 
 /* INIT is sent, and then the processor's WRMSR takes effect before it: nothing could start it
@@ -645,7 +667,7 @@ static void self_ipi_masked(struct vcpu *c)
 static void self_nmi(struct vcpu *c)
 {
 	sti(c);
-	vcpu_request(c, REQ_NMI);
+	vcpu_nmi(c);
 }
 
 #define CPUID_INSIDE                                \
@@ -789,6 +811,7 @@ int main(void)
 		T(interrupt_waits_for_if),
 		T(interrupt_waits_for_the_shadow),
 		T(nmi_waits_for_iret),
+		T(two_nmis_at_once),
 		T(nmis_do_not_add_up),
 		{"virtual_delivery", test_virtual_delivery, setup_vid, teardown, NULL},
 		T(late_nmi_loses_no_interrupt),

@@ -85,6 +85,12 @@ UNLESS_LINKED void vcpu_request(struct vcpu *v, uint32_t req)
 	__atomic_fetch_or(&v->requests, req, __ATOMIC_RELAXED);
 }
 
+UNLESS_LINKED void vcpu_nmi(struct vcpu *v)
+{
+	v->nmis++;
+	vcpu_request(v, REQ_NMI);
+}
+
 UNLESS_LINKED void vm_end(struct vm *vm, enum vm_end end, const char *why)
 {
 	(void)vm;
