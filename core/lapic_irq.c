@@ -421,15 +421,14 @@ bool lapic_send(struct vm *vm, struct vcpu *src, const struct apic_msg *msg)
 }
 
 /*
- * Shorthands that reach the sender do not go with INIT and start-up (tables 11-3 and 11-4), and
- * ExtINT is not for IPIs (11.6.1).
+ * Shorthands that reach the sender go with fixed interrupts only (table 11-3, APM vol. 2 16.5),
+ * and ExtINT is not for IPIs (11.6.1).
  */
 static bool is_valid_ipi(const struct apic_msg *msg)
 {
 	bool to_self = msg->shorthand == 1 || msg->shorthand == 2;
 
-	return msg->delivery != APIC_EXTINT &&
-	       !(to_self && (msg->delivery == APIC_INIT || msg->delivery == APIC_STARTUP));
+	return msg->delivery != APIC_EXTINT && !(to_self && msg->delivery != APIC_FIXED);
 }
 
 void vapic_self_ipi(struct vcpu *v, uint8_t vector)

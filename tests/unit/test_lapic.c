@@ -460,11 +460,24 @@ static void init_sipi_nmi(void **state)
 	send_ipi(cpu, 0, 3u << 18 | 0xc500);
 	for (unsigned int i = 0; i < 4; i++)
 		assert_int_equal(fake_requests(vm->vcpu[i]) & REQ_INIT, i ? REQ_INIT : 0);
-	/* With a shorthand that names the sender there is no INIT. */
-	send_ipi(cpu, 0, 1u << 18 | 0xc500);
-	send_ipi(cpu, 0, 2u << 18 | 0xc500);
+	send_ipi(cpu, 0, 3u << 18 | 0x4400);
 	for (unsigned int i = 0; i < 4; i++)
-		assert_int_equal(fake_requests(vm->vcpu[i]), 0);
+		assert_int_equal(fake_requests(vm->vcpu[i]), i ? REQ_NMI : 0);
+}
+
+/* Table 11-3: shorthands that name the sender go with fixed interrupts only. */
+static void shorthands_to_self_are_fixed(void **state)
+{
+	static const uint32_t others[] = {0x4155, 0x4200, 0x4400, 0xc500, 0x469a};
+
+	(void)state;
+	enable_all();
+	for (unsigned int mode = 0; mode < ARRAY_SIZE(others); mode++) {
+		send_ipi(cpu, 0, 1u << 18 | others[mode]);
+		send_ipi(cpu, 0, 2u << 18 | others[mode]);
+		for (unsigned int i = 0; i < 4; i++)
+			assert_int_equal(fake_requests(vm->vcpu[i]), 0);
+	}
 }
 
 /* ---- errors: 11.5.3 ---- */
@@ -862,6 +875,7 @@ int main(void)
 		T(device_messages),
 		T(lowest_priority),
 		T(init_sipi_nmi),
+		T(shorthands_to_self_are_fixed),
 		T(esr_latches_on_write),
 		T(illegal_vector_received),
 		T(error_entry_with_illegal_vector),
