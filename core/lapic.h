@@ -26,7 +26,10 @@ enum {
 	APIC_TIMER_DCR = APIC_TIMER_DIVIDE
 };
 
-/* The APIC timer counts at this rate before its divider, on every machine. */
+/*
+ * The APIC timer counts at this rate before its divider, or at the TSC's where that is less: it is
+ * a bus clock (SDM vol. 3A 11.5.4), and software takes it that none is faster than the processor.
+ */
 #define LAPIC_TIMER_HZ 1000000000u
 
 enum apic_delivery {

@@ -28,10 +28,15 @@ static void stop(struct vcpu *v)
 	arm(v, 0);
 }
 
+static uint64_t rate(void)
+{
+	return MIN((uint64_t)LAPIC_TIMER_HZ, tsc_hz());
+}
+
 /* Host TSC ticks that COUNT takes to reach 0. */
 static uint64_t duration(const struct vcpu *v, uint32_t count)
 {
-	return MAX(mul_div((uint64_t)count << v->timer_shift, tsc_hz(), LAPIC_TIMER_HZ), 1);
+	return MAX(mul_div((uint64_t)count << v->timer_shift, tsc_hz(), rate()), 1);
 }
 
 /* One interrupt interval from the initial count. */
@@ -118,7 +123,7 @@ uint32_t vapic_timer_count(const struct vcpu *v)
 	ticks = remaining(v, tsc_now());
 	if (!ticks)
 		return 0;
-	clocks = mul_div(ticks, LAPIC_TIMER_HZ, tsc_hz());
+	clocks = mul_div(ticks, rate(), tsc_hz());
 	/* Reads as 0 only when the interrupt is there. */
 	count = MAX((clocks + BIT(v->timer_shift) - 1) >> v->timer_shift, 1);
 	return (uint32_t)MIN(count, vapic_get(v, APIC_TIMER_ICR));

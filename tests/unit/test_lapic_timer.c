@@ -90,6 +90,21 @@ static void one_shot(void **state)
 	assert_false(fires());
 }
 
+/* No bus clock is faster than the processor: a TSC of 50 MHz is what the timer counts. */
+static void not_faster_than_the_tsc(void **state)
+{
+	(void)state;
+	fake.hz = 50000000;
+	wr(APIC_LVT_TIMER, TIMER_VECTOR);
+	wr(APIC_TIMER_ICR, 0x10000);
+	fake.tsc += 0x8000;
+	assert_int_equal(rd(APIC_TIMER_CCR), 0x8000);
+	fake.tsc += 0x7fff;
+	assert_false(fires());
+	fake.tsc++;
+	assert_true(fires());
+}
+
 static void zero_count_stops(void **state)
 {
 	(void)state;
@@ -349,6 +364,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(one_shot),
+		T(not_faster_than_the_tsc),
 		T(zero_count_stops),
 		T(dividers),
 		T(largest_count),
