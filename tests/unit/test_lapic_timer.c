@@ -358,6 +358,21 @@ static void due_before_it_is_set_anew(void **state)
 	assert_int_equal(cpu->tsc_deadline, ~0ULL);
 }
 
+/* A count that has ended is not made periodic, and has its interrupt by the entry of its time. */
+static void due_before_its_mode_changes(void **state)
+{
+	(void)state;
+	wr(APIC_LVT_TIMER, TIMER_VECTOR);
+	wr(APIC_TIMER_ICR, 100000);
+	fake.tsc += 3 * 100000 + 1;
+	assert_int_equal(rd(APIC_TIMER_CCR), 0);
+	wr(APIC_LVT_TIMER, (TIMER_VECTOR + 1) | PERIODIC);
+	assert_int_equal(rd(APIC_TIMER_CCR), 0);
+	assert_true(fires());
+	fake.tsc += HZ;
+	assert_false(fires());
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -379,6 +394,7 @@ int main(void)
 		T(mode_changes_disarm),
 		T(reset_disarms),
 		T(due_before_it_is_set_anew),
+		T(due_before_its_mode_changes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
