@@ -65,17 +65,21 @@ static uint64_t passed(const struct i8254_counter *c, uint64_t t)
 	return t > c->start ? t - c->start : 0;
 }
 
-/* A count that was written in mode 2 or 3 comes into force when the period ends (modes 2, 3). */
+/* Mode 3: ticks of a period of COUNT in which the output is high. */
+static uint32_t high_ticks(uint32_t count)
+{
+	return (count + 1) / 2;
+}
+
+/*
+ * A count that was written in mode 2 comes into force when the period ends, in mode 3 already with
+ * its first half. In the others it waits for a trigger.
+ */
 static void catch_up(struct i8254_counter *c, uint64_t t)
 {
-	uint64_t n;
-
-	if (!c->next || !counts(c) || t < c->start)
+	if (!c->next || !is_periodic(c) || !counts(c) || t < c->load_at)
 		return;
-	n = (t - c->start) / c->count;
-	if (!n)
-		return;
-	c->start += c->count;
+	c->start = c->load_at - (c->load_low ? high_ticks(c->next) : 0);
 	c->count = c->next;
 	c->next = 0;
 }
@@ -94,7 +98,7 @@ static bool output(const struct i8254_counter *c, uint64_t t)
 	case 2:
 		return !c->gate || d % c->count != c->count - 1;
 	case 3:
-		return !c->gate || d % c->count < (c->count + 1) / 2;
+		return !c->gate || d % c->count < high_ticks(c->count);
 	default:
 		return !counts(c) || d != c->count;
 	}
@@ -103,7 +107,7 @@ static bool output(const struct i8254_counter *c, uint64_t t)
 /* Mode 3 counts by two, twice a period, from an even number. */
 static uint32_t square_count(const struct i8254_counter *c, uint64_t d)
 {
-	uint32_t in = (uint32_t)(d % c->count), high = (c->count + 1) / 2;
+	uint32_t in = (uint32_t)(d % c->count), high = high_ticks(c->count);
 	uint32_t even = c->count & ~1u;
 
 	if (in >= high)
@@ -156,15 +160,23 @@ static void write_control(struct i8254_counter *c, uint8_t control)
 	};
 }
 
+/* COUNT follows the period, or the half of one, that is under way. */
+static void load_later(struct i8254_counter *c, uint32_t count, uint64_t t)
+{
+	if (t > c->start) /* to the beginning of the period that is to be the last */
+		c->start += (t - c->start) / c->count * c->count;
+	c->next = count;
+	c->load_low = c->mode == 3 && t < c->start + high_ticks(c->count);
+	c->load_at = c->start + (c->load_low ? high_ticks(c->count) : c->count);
+}
+
 static void load(struct i8254_counter *c, uint16_t written, uint64_t t)
 {
 	uint32_t count = decode(c, written);
 
 	/* The element is loaded with the next tick. */
 	if (c->loaded && is_periodic(c) && counts(c)) {
-		if (t > c->start) /* to the beginning of the period that is to be the last */
-			c->start += (t - c->start) / c->count * c->count;
-		c->next = count;
+		load_later(c, count, t);
 		return;
 	}
 	if (c->loaded && waits_for_trigger(c) && c->triggered) {
@@ -192,6 +204,7 @@ static void write_count(struct i8254_counter *c, uint8_t byte, uint64_t t)
 		if (!c->high_next_w) {
 			c->low = byte;
 			/* In mode 0 the first byte stops the count (mode 0, 1). */
+			c->held = passed(c, t);
 			c->low_written = c->mode == 0;
 		} else {
 			c->low_written = false;
@@ -256,7 +269,7 @@ static void set_gate(struct i8254_counter *c, bool gate, uint64_t t)
 		return;
 	catch_up(c, t);
 	if (!gate && !waits_for_trigger(c))
-		c->held = is_periodic(c) ? 0 : passed(c, t);
+		c->held = passed(c, t);
 	c->gate = gate;
 	if (!rises || !c->loaded)
 		return;
@@ -279,6 +292,8 @@ static uint64_t next_rise(struct i8254_counter *c, uint64_t t)
 	if (!counts(c))
 		return NEVER;
 	end = c->start + c->count;
+	if (c->next && c->load_low)
+		end = c->load_at + c->next / 2;
 	switch (c->mode) {
 	case 2:
 	case 3:

@@ -29,9 +29,11 @@ struct i8254_counter {
 	bool low_written; /* access 3: half a count is there */
 	uint8_t low;	  /* that half */
 	uint32_t count;	  /* the count in force, 1 to 65536 (10000 in BCD) */
-	uint32_t next;	  /* modes 2 and 3: it comes into force with the next period; 0: none */
+	uint32_t next;	  /* written, and not in force: until LOAD_AT or a trigger; 0: none */
+	uint64_t load_at; /* modes 2 and 3 */
+	bool load_low;	  /* mode 3: that is where the output falls */
 	uint64_t start;	  /* when the count in force was loaded */
-	uint64_t held;	  /* modes 0 and 4, gate low: ticks that had passed */
+	uint64_t held;	  /* while it does not count: ticks that had passed */
 	bool count_latched, status_latched;
 	uint16_t latch;
 	uint8_t status;
@@ -43,7 +45,7 @@ struct i8254 {
 	struct dev_timer timer; /* the next rise of counter 0's output */
 	bool line;		/* counter 0's output, as far as it is followed */
 	bool replaced;		/* an HPET has its interrupt */
-	uint8_t port_b;		/* 61h: bits 1:0, and REFRESH */
+	uint8_t port_b;		/* 61h: bits 3:0, and REFRESH */
 };
 
 /* Puts the timer and port 61h on VM's bus. 0 or bus errors. */

@@ -106,9 +106,11 @@ static void half_a_count(void **state)
 	(void)state;
 	program(0, 3, 0, 0);
 	count(0, 100);
+	pass(41);
 	fake_out(vm, 0x40, 1, 10);
 	pass(1000);
 	assert_false(fake.line[2]);
+	assert_int_equal(read16(0), 60);
 	fake_out(vm, 0x40, 1, 0);
 	pass(11);
 	assert_true(fake.line[2]);
@@ -212,6 +214,64 @@ static void one_shot(void **state)
 	assert_true(out2());
 }
 
+/* A count that is written behind a one-shot's end waits for the next trigger, and moves nothing. */
+static void one_shot_is_written_anew(void **state)
+{
+	(void)state;
+	program(2, 3, 1, 0);
+	count(2, 100);
+	fake_out(vm, 0x61, 1, 1);
+	pass(120);
+	count(2, 50);
+	assert_true(out2());
+	assert_int_equal(status(2) & 0xc0, 0xc0);
+	fake_out(vm, 0x61, 1, 0);
+	fake_out(vm, 0x61, 1, 1);
+	pass(50);
+	assert_false(out2());
+	pass(1);
+	assert_true(out2());
+}
+
+/* Mode 3: a new count is for the half that follows the one in which it was written. */
+static void square_wave_is_written_anew(void **state)
+{
+	static const struct {
+		unsigned int wait, first, rest; /* until the next fall or rise, and after that */
+		bool high;
+	} cases[] = {{30, 20, 10, true}, {70, 30, 10, false}};
+
+	(void)state;
+	fake_out(vm, 0x61, 1, 1);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		program(2, 3, 3, 0);
+		count(2, 100);
+		pass(1 + cases[i].wait);
+		assert_int_equal(out2(), cases[i].high);
+		count(2, 20);
+		pass(cases[i].first - 1);
+		assert_int_equal(out2(), cases[i].high);
+		for (unsigned int half = 0; half < 4; half++) {
+			pass(1);
+			assert_int_equal(out2(), cases[i].high ^ !(half & 1));
+			pass(cases[i].rest - 1);
+			assert_int_equal(out2(), cases[i].high ^ !(half & 1));
+		}
+	}
+	/* Its interrupts are where the output rises. */
+	program(0, 3, 3, 0);
+	count(0, 1000);
+	pass(1 + 200);
+	count(0, 400);
+	fake.rises[2] = 0;
+	pass(499);
+	assert_int_equal(fake.rises[2], 0);
+	pass(1);
+	assert_int_equal(fake.rises[2], 1);
+	pass(4000);
+	assert_int_equal(fake.rises[2], 11);
+}
+
 static void software_strobe(void **state)
 {
 	(void)state;
@@ -263,10 +323,11 @@ static void the_gate(void **state)
 	/* Mode 2 begins anew. */
 	program(2, 3, 2, 0);
 	count(2, 1000);
-	pass(500);
+	pass(501);
 	fake_out(vm, 0x61, 1, 0);
 	assert_true(out2());
 	pass(500);
+	assert_int_equal(read16(2), 500);
 	fake_out(vm, 0x61, 1, 1);
 	pass(1);
 	assert_int_equal(read16(2), 1000);
@@ -374,6 +435,8 @@ int main(void)
 		TEST(square_wave),
 		TEST(the_pc_s_tick),
 		TEST(one_shot),
+		TEST(one_shot_is_written_anew),
+		TEST(square_wave_is_written_anew),
 		TEST(software_strobe),
 		TEST(hardware_strobe),
 		TEST(the_gate),
