@@ -20,7 +20,7 @@
 
 /* 61h. */
 #define PORT_B_GATE2	0x01u
-#define PORT_B_WRITABLE 0x03u
+#define PORT_B_WRITABLE 0x0fu /* bits 3:2 enable NMIs, of which this board makes none */
 #define PORT_B_REFRESH	0x10u
 #define PORT_B_OUT2	0x20u
 

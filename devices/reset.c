@@ -12,8 +12,8 @@
 #define FAST_INIT 0x01u
 #define ALT_A20	  0x02u
 
-/* 61h: timer 2's gate and the speaker stay as written; REFRESH changes with every read. */
-#define PORT_B_WRITABLE 0x03u
+/* 61h: bits 3:0 stay as written; REFRESH changes with every read. */
+#define PORT_B_WRITABLE 0x0fu
 #define PORT_B_REFRESH	0x10u
 
 /*

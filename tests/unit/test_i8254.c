@@ -420,7 +420,9 @@ static void port_61(void **state)
 {
 	(void)state;
 	fake_out(vm, 0x61, 1, 0xff);
-	assert_int_equal(fake_in(vm, 0x61, 1) & 0xcf, 0x03);
+	assert_int_equal(fake_in(vm, 0x61, 1) & 0xcf, 0x0f);
+	fake_out(vm, 0x61, 1, 0xf4);
+	assert_int_equal(fake_in(vm, 0x61, 1) & 0xcf, 0x04);
 	assert_int_equal((fake_in(vm, 0x61, 1) ^ fake_in(vm, 0x61, 1)) & 0x10, 0x10);
 }
 

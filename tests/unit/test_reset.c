@@ -112,7 +112,7 @@ static void board_ports(void **state)
 	assert_int_equal(fake_in(vm, 0x61, 1) & 0x10, refresh);
 	assert_int_not_equal(fake_in(vm, 0x61, 1) & 0x10, refresh);
 	fake_out(vm, 0x61, 1, 0xff);
-	assert_int_equal(fake_in(vm, 0x61, 1) & ~0x10u, 0x03);
+	assert_int_equal(fake_in(vm, 0x61, 1) & ~0x10u, 0x0f);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
