@@ -48,14 +48,19 @@ enum {
 #define TIME_BASE_HZ 32768u
 #define NEVER	     (~0ULL)
 
-/* Where firmware leaves the size of memory, low byte first. */
+/* Where firmware leaves what there is; the size of memory low byte first. */
 enum {
+	CMOS_SUMMED = 0x10,	  /* the checksum's bytes begin here, */
+	CMOS_EQUIPMENT = 0x14,	  /* as in the BIOS data area */
 	CMOS_BASE_KIB = 0x15,	  /* below 640 KiB */
 	CMOS_EXTENDED_KIB = 0x17, /* from 1 MiB on, as much as fits */
+	CMOS_CHECKSUM = 0x2e, /* and end here; high byte first */
 	CMOS_EXTENDED_KIB_2 = 0x30,
 	CMOS_ABOVE_16M = 0x34, /* in pieces of 64 KiB, below 4 GiB */
 	CMOS_ABOVE_4G = 0x5b,  /* in pieces of 64 KiB, 3 bytes */
 };
+
+#define EQUIPMENT_FPU 0x02u
 
 /* The update-in-progress bit rises 244 us before an update, which takes 1984 us. */
 #define UIP_NS (244000u + 1984000u)
@@ -171,6 +176,11 @@ static uint8_t time_reg(const struct rtc *rtc, uint8_t reg, uint64_t seconds)
 	}
 }
 
+static bool is_stopped(const struct rtc *rtc)
+{
+	return rtc->ram[REG_B] & B_SET || (rtc->ram[REG_A] & A_DV) != A_RUNS;
+}
+
 static void stop_clock(struct rtc *rtc)
 {
 	uint64_t seconds = now(rtc);
@@ -198,11 +208,6 @@ static void start_clock(struct rtc *rtc)
 
 /* ---- interrupts: flags are set with the time that has passed since they were last looked at ----
  */
-
-static bool is_stopped(const struct rtc *rtc)
-{
-	return rtc->ram[REG_B] & B_SET || (rtc->ram[REG_A] & A_DV) != A_RUNS;
-}
 
 /* Time base ticks of a period, 0: none (data sheet, table 5). */
 static uint32_t periodic_ticks(const struct rtc *rtc)
@@ -321,7 +326,7 @@ static uint8_t read_c(struct rtc *rtc)
 static uint8_t read_data(struct rtc *rtc)
 {
 	uint8_t reg = rtc->index;
-	bool stopped = rtc->ram[REG_B] & B_SET;
+	bool stopped = is_stopped(rtc);
 
 	switch (reg) {
 	case REG_A:
@@ -338,30 +343,29 @@ static uint8_t read_data(struct rtc *rtc)
 }
 
 /*
- * As on the chip, what was written before the clock starts is read in the format that it starts
- * with.
+ * Register A or B. As on the chip, what was written before the clock starts is read in the format
+ * that it starts with.
  */
+static void write_control(struct rtc *rtc, uint8_t reg, uint8_t value)
+{
+	bool was_stopped = is_stopped(rtc);
+
+	rtc->ram[reg] = value;
+	if (was_stopped && !is_stopped(rtc))
+		start_clock(rtc);
+	else if (!was_stopped && is_stopped(rtc))
+		stop_clock(rtc);
+}
+
+/* SET ends the update-ended interrupt (data sheet, register B). */
 static void write_b(struct rtc *rtc, uint8_t value)
 {
-	bool was_stopped = rtc->ram[REG_B] & B_SET;
-
-	/* SET ends the update-ended interrupt (data sheet, register B). */
-	if (value & B_SET)
-		value &= (uint8_t)~B_UIE;
-	if (was_stopped && !(value & B_SET)) {
-		rtc->ram[REG_B] = value;
-		start_clock(rtc);
-	} else if (!was_stopped && value & B_SET) {
-		rtc->ram[REG_B] = value;
-		stop_clock(rtc);
-	} else {
-		rtc->ram[REG_B] = value;
-	}
+	write_control(rtc, REG_B, value & B_SET ? value & (uint8_t)~B_UIE : value);
 }
 
 static void write_time(struct rtc *rtc, uint8_t value)
 {
-	bool stopped = rtc->ram[REG_B] & B_SET;
+	bool stopped = is_stopped(rtc);
 
 	if (!stopped)
 		stop_clock(rtc);
@@ -375,7 +379,7 @@ static void write_data(struct rtc *rtc, uint8_t value)
 	uint8_t reg = rtc->index;
 
 	if (reg == REG_A)
-		rtc->ram[REG_A] = value & (uint8_t)~A_UIP;
+		write_control(rtc, REG_A, value & (uint8_t)~A_UIP);
 	else if (reg == REG_B)
 		write_b(rtc, value);
 	else if (is_time(reg))
@@ -428,6 +432,16 @@ static void put(struct rtc *rtc, unsigned int reg, uint64_t value, unsigned int 
 	memcpy(&rtc->ram[reg], &value, bytes);
 }
 
+static void put_checksum(struct rtc *rtc)
+{
+	unsigned int sum = 0;
+
+	for (unsigned int reg = CMOS_SUMMED; reg < CMOS_CHECKSUM; reg++)
+		sum += rtc->ram[reg];
+	rtc->ram[CMOS_CHECKSUM] = (uint8_t)(sum >> 8);
+	rtc->ram[CMOS_CHECKSUM + 1] = (uint8_t)sum;
+}
+
 static void put_memory_size(struct rtc *rtc)
 {
 	uint64_t low = MIN(rtc->vm->memory, (uint64_t)GMEM_LOW_END);
@@ -451,6 +465,8 @@ void rtc_reset(struct rtc *rtc)
 	rtc->ram[REG_A] = A_START;
 	rtc->ram[REG_B] = B_24H;
 	put_memory_size(rtc);
+	rtc->ram[CMOS_EQUIPMENT] = EQUIPMENT_FPU;
+	put_checksum(rtc);
 	update_line(rtc);
 }
 

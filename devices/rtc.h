@@ -25,7 +25,7 @@ struct rtc {
 	bool line;		/* level of the interrupt line */
 	bool replaced;		/* an HPET has that line */
 	struct dev_timer timer; /* the next event that raises it */
-	uint8_t ram[RTC_SIZE];	/* time registers: only while register B's SET stops the clock */
+	uint8_t ram[RTC_SIZE];	/* time registers: only while the clock is stopped */
 };
 
 /* Puts the clock on VM's bus. 0 or bus errors. */

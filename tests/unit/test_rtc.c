@@ -130,6 +130,22 @@ static void setting(void **state)
 	assert_date(1709210096 + 12);
 }
 
+/* With its divider held in reset the clock stands still (data sheet, table 4). */
+static void divider_in_reset(void **state)
+{
+	(void)state;
+	wr(A, 0x76);
+	fake.tsc += 10ULL * NS_PER_S;
+	assert_date(1709210096);
+	assert_int_equal(rd(A), 0x76);
+	wr(MIN, 0x35);
+	assert_int_equal(rd(MIN), 0x35);
+	wr(A, 0x26);
+	assert_date(1709210156);
+	fake.tsc += 3ULL * NS_PER_S;
+	assert_date(1709210159);
+}
+
 static void setting_in_other_formats(void **state)
 {
 	(void)state;
@@ -369,6 +385,25 @@ static void memory_size(void **state)
 	assert_int_equal(rd(0x5b) | rd(0x5c) << 8 | rd(0x5d) << 16, 2 * 16384);
 }
 
+/* What else is there, and the sum that says that all of it is good (PC/AT technical reference). */
+static void configuration(void **state)
+{
+	unsigned int sum = 0;
+
+	(void)state;
+	vm->memory = MIB(48);
+	rtc_reset(&rtc);
+	assert_int_equal(rd(0x0f), 0);
+	assert_int_equal(rd(0x10), 0);
+	assert_int_equal(rd(0x12), 0);
+	/* A coprocessor, and neither diskettes nor a display. */
+	assert_int_equal(rd(0x14), 0x02);
+	for (uint8_t reg = 0x10; reg < 0x2e; reg++)
+		sum += rd(reg);
+	assert_int_not_equal(sum, 0);
+	assert_int_equal(rd(0x2e) << 8 | rd(0x2f), sum);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -378,6 +413,7 @@ int main(void)
 		T(every_day),
 		T(formats),
 		T(setting),
+		T(divider_in_reset),
 		T(setting_in_other_formats),
 		T(garbage),
 		T(update_in_progress),
@@ -389,6 +425,7 @@ int main(void)
 		T(alarm_after_setting),
 		T(reset_ends_all),
 		T(memory_size),
+		T(configuration),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
