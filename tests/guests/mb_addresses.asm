@@ -1,6 +1,7 @@
-; kind = multiboot: the header's address fields say where the file goes. Some bytes come before what is loaded.
+; kind = multiboot: the header's address fields say where the file goes: below 1 MiB. Some bytes come before what is
+; loaded.
 	bits 32
-	org 0x200000 - 100
+	org 0x8000 - 100
 
 	times 100 db 0xcc
 loaded:
