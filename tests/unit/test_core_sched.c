@@ -462,8 +462,9 @@ static void post_to_b(void)
  * neighbour sleeps, ends the guest's turn with its slice. */
 static void test_news_while_entering(void **state)
 {
-	static const struct fake_step wake[] = {
-		{.exit = {EXIT_HLT, .insn_len = 1}}, {.guest = note_wait}, {.ticks = MS}};
+	static const struct fake_step wake[] = {{.exit = {EXIT_HLT, .insn_len = 1}},
+						{.guest = note_wait},
+						{.ticks = MS}};
 
 	(void)state;
 	b = fake_hv_vm(2, 1);
