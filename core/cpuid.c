@@ -2,6 +2,7 @@
 #include "core/cpuid.h"
 
 #include "arch/x86/cpu.h"
+#include "arch/x86/msr.h"
 #include "arch/x86/pages.h"
 #include "core/exits.h"
 #include "core/vm.h"
@@ -68,6 +69,11 @@ static struct cpuid_table *table_of(const struct vm *vm)
 /* AVX512_4VNNIW 4FMAPS FSRM VP2INTERSECT MD_CLEAR SERIALIZE. */
 #define L7_EDX_PASS (BIT(2) | BIT(3) | BIT(4) | BIT(8) | BIT(10) | BIT(14))
 
+/* IBRS_IBPB STIBP SSBD, where the back end switches IA32_SPEC_CTRL. */
+#define L7_EDX_IBRS	 BIT(26)
+#define L7_EDX_SSBD	 BIT(31)
+#define L7_EDX_SPEC_CTRL (L7_EDX_IBRS | BIT(27) | L7_EDX_SSBD)
+
 #define L6_EAX_ARAT BIT(2)
 
 /* x87 SSE AVX AVX-512 PKRU. MPX is gone from processors; AMX would need XFD and 8 KiB more a vCPU.
@@ -87,6 +93,12 @@ static struct cpuid_table *table_of(const struct vm *vm)
 #define E7_EDX_INVARIANT_TSC BIT(8)
 /* 80000008h EBX: CLZERO XSAVEERPTR WBNOINVD. */
 #define E8_EBX_PASS (BIT(0) | BIT(2) | BIT(9))
+/* AMD's IBPB, IBRS, STIBP, SSBD. */
+#define E8_EBX_IBPB	 BIT(12)
+#define E8_EBX_IBRS	 BIT(14)
+#define E8_EBX_STIBP	 BIT(15)
+#define E8_EBX_SSBD	 BIT(24)
+#define E8_EBX_SPEC_CTRL (E8_EBX_IBPB | E8_EBX_IBRS | E8_EBX_STIBP | E8_EBX_SSBD)
 
 /* KVM_FEATURE_NOP_IO_DELAY, CLOCKSOURCE2, CLOCKSOURCE_STABLE: Linux
  * Documentation/virt/kvm/x86/cpuid.rst. */
@@ -146,7 +158,7 @@ static void build_1_to_7(struct cpuid_table *t, const struct vm *vm)
 	/* One control enables both (SDM vol. 3C 25.3, RDPID). */
 	if (hv_caps.features & HV_F_NO_RDTSCP)
 		l7[ECX] &= ~(uint32_t)L7_ECX_RDPID;
-	l7[EDX] &= L7_EDX_PASS;
+	l7[EDX] &= L7_EDX_PASS | (hv_caps.features & HV_F_SPEC_CTRL ? L7_EDX_SPEC_CTRL : 0);
 }
 
 /* Leaf 4: every vCPU is a core of one package; levels 1 and 2 are its own, higher ones shared by
@@ -210,7 +222,7 @@ static void build_ext(struct cpuid_table *t, const struct vm *vm)
 	t->ext[7][EDX] = r[EDX] & E7_EDX_INVARIANT_TSC;
 	/* Only the processor's own and linear widths; nested guests have none. */
 	t->ext[8][EAX] &= 0xffff;
-	t->ext[8][EBX] &= E8_EBX_PASS;
+	t->ext[8][EBX] &= E8_EBX_PASS | (hv_caps.features & HV_F_SPEC_CTRL ? E8_EBX_SPEC_CTRL : 0);
 	t->ext[8][ECX] = t->ext[8][ECX] ? (vm->vcpu_count - 1) | t->core_shift << 12 : 0;
 	t->ext[8][EDX] = 0;
 }
@@ -317,6 +329,27 @@ bool cpuid_is_amd(const struct vm *vm)
 	const uint32_t *l0 = vm->cpuid->basic[0];
 
 	return l0[EBX] == 0x68747541 || l0[EBX] == 0x6f677948; /* "Auth", "Hygo" */
+}
+
+/* STIBP may be set wherever IBRS may, and means nothing without its own bit. */
+uint64_t cpuid_spec_ctrl_mask(const struct vm *vm)
+{
+	const struct cpuid_table *t = table_of(vm);
+	uint32_t edx = t->plain.basic[7][EDX], ebx = t->ext[8][EBX];
+	uint64_t mask = 0;
+
+	if (edx & L7_EDX_IBRS || ebx & (E8_EBX_IBRS | E8_EBX_STIBP))
+		mask |= SPEC_CTRL_IBRS | SPEC_CTRL_STIBP;
+	if (edx & L7_EDX_SSBD || ebx & E8_EBX_SSBD)
+		mask |= SPEC_CTRL_SSBD;
+	return mask;
+}
+
+bool cpuid_has_ibpb(const struct vm *vm)
+{
+	const struct cpuid_table *t = table_of(vm);
+
+	return t->plain.basic[7][EDX] & L7_EDX_IBRS || t->ext[8][EBX] & E8_EBX_IBPB;
 }
 
 uint64_t cpuid_xcr0_mask(const struct vm *vm)

@@ -159,7 +159,8 @@ enum {
 	   guest's CPUID. */
 	HV_F_NO_RDTSCP = 512,
 	HV_F_NO_INVPCID = 1024,
-	HV_F_NO_XSAVES = 2048
+	HV_F_NO_XSAVES = 2048,
+	HV_F_SPEC_CTRL = 4096 /* pass_spec_ctrl() */
 };
 
 #define HV_CAPS_RAW 40
@@ -260,6 +261,11 @@ struct hv_ops {
 	void (*msr_trap)(struct vcpu *v, uint32_t msr, bool rd, bool wr);
 	/* After vcpu_reset(): TRAP_HLT and TRAP_MWAIT. */
 	void (*set_traps)(struct vcpu *v, uint32_t mask);
+	/*
+	 * With HV_F_SPEC_CTRL: the guest has IA32_SPEC_CTRL, with VALUE in it, to itself from its
+	 * next entry on, and what Socle has there is back after each exit. Until vcpu_reset().
+	 */
+	void (*pass_spec_ctrl)(struct vcpu *v, uint64_t value);
 
 	/* The guest's TSC is the host's plus OFFSET (no scaling in this version). */
 	void (*set_tsc_offset)(struct vcpu *v, uint64_t offset);

@@ -217,6 +217,35 @@ static int write_seg_base(struct vcpu *v, uint32_t index, uint64_t value)
 	return 0;
 }
 
+/* 0 until the first other value is written, which gives the register to the guest. */
+static int read_spec_ctrl(struct vcpu *v, uint32_t index, uint64_t *value)
+{
+	(void)index;
+	*value = 0;
+	return cpuid_spec_ctrl_mask(v->vm) ? 0 : -EPERM;
+}
+
+static int write_spec_ctrl(struct vcpu *v, uint32_t index, uint64_t value)
+{
+	uint64_t mask = cpuid_spec_ctrl_mask(v->vm);
+
+	(void)index;
+	if (!mask || value & ~mask)
+		return -EPERM;
+	if (value)
+		hv->pass_spec_ctrl(v, value);
+	return 0;
+}
+
+static int write_pred_cmd(struct vcpu *v, uint32_t index, uint64_t value)
+{
+	if (!cpuid_has_ibpb(v->vm) || value & ~(uint64_t)PRED_CMD_IBPB)
+		return -EPERM;
+	if (value)
+		wrmsr(index, value);
+	return 0;
+}
+
 static int read_mtrrcap(struct vcpu *v, uint32_t index, uint64_t *value)
 {
 	(void)v;
@@ -367,6 +396,8 @@ static const struct msr_policy {
 	{MSR_IA32_KERNEL_GS_BASE, MSR_IA32_TSC_AUX, read_state, write_state, BOTH, 0},
 	{MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_EIP, read_state, write_state, BOTH, 0},
 	{MSR_IA32_PAT, MSR_IA32_PAT, read_state, write_state, BOTH, 0},
+	{MSR_IA32_SPEC_CTRL, MSR_IA32_SPEC_CTRL, read_spec_ctrl, write_spec_ctrl, BOTH, 0},
+	{MSR_IA32_PRED_CMD, MSR_IA32_PRED_CMD, NULL, write_pred_cmd, BOTH, 0},
 	{MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_WALL_CLOCK_NEW, read_zero, write_wall_clock, BOTH, 0},
 	{MSR_KVM_SYSTEM_TIME_NEW, MSR_KVM_SYSTEM_TIME_NEW, NULL, write_system_time, BOTH,
 	 FIELD(pvclock_gpa)},

@@ -171,7 +171,7 @@ struct vcpu {
 	uint32_t pvclock_version;
 
 	/* MSRs that no hardware state holds (core/msr.c). */
-	uint64_t mtrr_def, mtrr_fixed[11], mtrr_var[16], misc_enable, spec_ctrl, mcg_status;
+	uint64_t mtrr_def, mtrr_fixed[11], mtrr_var[16], misc_enable, mcg_status;
 
 	/* Other cores may read. Costs are in host TSC, and taken while vm->timed. */
 	uint64_t exits[EXIT_COUNT];

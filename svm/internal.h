@@ -143,6 +143,7 @@ void svm_load(struct vcpu *v);
 void svm_put(struct vcpu *v);
 void svm_msr_trap(struct vcpu *v, uint32_t msr, bool rd, bool wr);
 void svm_set_traps(struct vcpu *v, uint32_t mask);
+void svm_pass_spec_ctrl(struct vcpu *v, uint64_t value);
 void svm_set_tsc_offset(struct vcpu *v, uint64_t offset);
 void svm_apic_mode(struct vcpu *v, enum apic_mode mode);
 void svm_set_tpr_threshold(struct vcpu *v, uint8_t cls);

@@ -58,6 +58,7 @@ const struct hv_ops svm_ops = {
 	.insn_bytes = insn_bytes,
 	.msr_trap = svm_msr_trap,
 	.set_traps = svm_set_traps,
+	.pass_spec_ctrl = svm_pass_spec_ctrl,
 	.set_tsc_offset = svm_set_tsc_offset,
 	.set_deadline = set_deadline,
 	.can_inject = svm_can_inject,

@@ -164,6 +164,13 @@ void svm_set_traps(struct vcpu *v, uint32_t mask)
 	vmcb_set_pause_filter_threshold(b, mask & TRAP_PAUSE ? PAUSE_THRESHOLD : 0);
 }
 
+/* VMRUN loads it, and the processor keeps Socle's own aside until the exit. */
+void svm_pass_spec_ctrl(struct vcpu *v, uint64_t value)
+{
+	svm_of(v)->vmcb.spec_ctrl = value;
+	svm_msr_trap(v, MSR_IA32_SPEC_CTRL, false, false);
+}
+
 void svm_set_tsc_offset(struct vcpu *v, uint64_t offset)
 {
 	vmcb_set_tsc_offset(&svm_of(v)->vmcb, offset);

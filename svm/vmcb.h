@@ -231,7 +231,9 @@ struct vmcb {
 	uint64_t cr2;
 	uint8_t reserved_648[0x668 - 0x648];
 	uint64_t g_pat, dbgctl, br_from, br_to, lastexcpfrom, lastexcpto;
-	uint8_t reserved_698[0x1000 - 0x698];
+	uint8_t reserved_698[0x6e0 - 0x698];
+	uint64_t spec_ctrl; /* no clean bit: not cached */
+	uint8_t reserved_6e8[0x1000 - 0x6e8];
 };
 
 #define VMCB_AT(field, offset) \
@@ -271,6 +273,7 @@ VMCB_AT(sysenter_eip, 0x638);
 VMCB_AT(cr2, 0x640);
 VMCB_AT(g_pat, 0x668);
 VMCB_AT(lastexcpto, 0x690);
+VMCB_AT(spec_ctrl, 0x6e0);
 _Static_assert(sizeof(struct vmcb) == 4096, "APM vol. 2 15.5.1");
 _Static_assert(sizeof(struct vmcb_seg) == 16, "APM vol. 2 appendix B");
 

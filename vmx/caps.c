@@ -12,6 +12,9 @@ struct vmx_controls vmx_controls;
 #define BASIC_MEMORY_TYPE   (0xfULL << 50)
 #define MISC_TIMER_RATE	    0x1fu
 
+/* What says that IA32_SPEC_CTRL is there, and which of its bits. */
+#define SPEC_CTRL_BITS (CPUID_7_EDX_IBRS_IBPB | CPUID_7_EDX_STIBP | CPUID_7_EDX_SSBD)
+
 /* Where the guest's local APIC has the processor's help; derive() decides. */
 #define APIC_DELIVERY (PROC2_APIC_REGISTERS | PROC2_VID)
 #define APIC_CONTROLS (APIC_DELIVERY | PROC2_APIC_ACCESS | PROC2_X2APIC)
@@ -28,7 +31,8 @@ void vmx_probe(struct hv_caps *caps)
 
 	raw[RAW_CPUID_1_EAX] = cpuid(1, 0).eax;
 	raw[RAW_80000001_EDX] = cpuid_or_zero(0x80000001, 0).edx;
-	if (cpuid(0, 0).eax >= 7 && cpuid(7, 0).edx & CPUID_7_EDX_ARCH_CAPABILITIES)
+	raw[RAW_CPUID_7_EDX] = cpuid_or_zero(7, 0).edx;
+	if (raw[RAW_CPUID_7_EDX] & CPUID_7_EDX_ARCH_CAPABILITIES)
 		raw[RAW_ARCH_CAPABILITIES] = rdmsr(MSR_IA32_ARCH_CAPABILITIES);
 	raw[RAW_FEATURE_CONTROL] = rdmsr(MSR_IA32_FEATURE_CONTROL);
 	raw[RAW_BASIC] = rdmsr(MSR_IA32_VMX_BASIC);
@@ -272,6 +276,7 @@ static void derive(struct hv_caps *caps)
 			 (c->apicv ? HV_F_APIC_REGISTERS | HV_F_VID : 0) |
 			 (c->apicv_x2 ? HV_F_X2APIC : 0) |
 			 (has_itlb_multihit(caps->raw) ? HV_F_EXEC_4K : 0) |
+			 (caps->raw[RAW_CPUID_7_EDX] & SPEC_CTRL_BITS ? HV_F_SPEC_CTRL : 0) |
 			 (c->proc2 & PROC2_RDTSCP ? 0 : HV_F_NO_RDTSCP) |
 			 (c->proc2 & PROC2_INVPCID ? 0 : HV_F_NO_INVPCID) |
 			 (c->proc2 & PROC2_XSAVES ? 0 : HV_F_NO_XSAVES);
@@ -333,6 +338,7 @@ static const char *const raw_names[RAW_COUNT] = {
 	[RAW_CR0_FIXED1] = "IA32_VMX_CR0_FIXED1",
 	[RAW_CR4_FIXED0] = "IA32_VMX_CR4_FIXED0",
 	[RAW_CR4_FIXED1] = "IA32_VMX_CR4_FIXED1",
+	[RAW_CPUID_7_EDX] = "CPUID 7 EDX",
 };
 
 /*
@@ -355,6 +361,8 @@ static uint64_t bits_in_use(unsigned int i)
 		return 0x7fffffff | BASIC_MEMORY_TYPE;
 	case RAW_MISC:
 		return MISC_TIMER_RATE;
+	case RAW_CPUID_7_EDX:
+		return SPEC_CTRL_BITS;
 	case RAW_EPT_VPID:
 		bits = EPT_CAP_1G;
 		for (size_t n = 0; n < ARRAY_SIZE(ept_needs); n++)

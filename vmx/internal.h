@@ -27,6 +27,7 @@ enum vmx_raw {
 	RAW_CPUID_1_EAX,
 	RAW_ARCH_CAPABILITIES,
 	RAW_80000001_EDX,
+	RAW_CPUID_7_EDX,
 	RAW_COUNT
 };
 
@@ -59,6 +60,14 @@ struct vmx_vm {
 	uint32_t ept_generation; /* any core: counts what npt_flush() asked for */
 };
 
+/* What an entry or an exit loads or stores (25.7.2, 25.8.2). */
+struct vmx_msr {
+	uint32_t index, reserved;
+	uint64_t value;
+} __attribute__((aligned(16)));
+
+_Static_assert(sizeof(struct vmx_msr) == 16, "SDM vol. 3C table 25-15");
+
 /* Per vCPU: v->hv. The entry stub reaches host_rsp. */
 struct vmx_vcpu {
 	uint64_t host_rsp;   /* what HOST_RSP holds */
@@ -71,6 +80,7 @@ struct vmx_vcpu {
 	bool timed;		     /* HOST_RIP is that of a handler that measures */
 	uint32_t fast_rounds;	     /* times that VMX_FAST_EXITS_MAX exits were handled at once */
 	bool timer_parked;	     /* the preemption timer is at its maximum: never due */
+	struct vmx_msr guest_spec_ctrl, host_spec_ctrl; /* vmx_pass_spec_ctrl() */
 };
 
 static inline struct vmx_vcpu *vmx_of(const struct vcpu *v)
@@ -99,6 +109,7 @@ void vmx_load(struct vcpu *v);
 void vmx_put(struct vcpu *v);
 void vmx_msr_trap(struct vcpu *v, uint32_t msr, bool rd, bool wr);
 void vmx_set_traps(struct vcpu *v, uint32_t mask);
+void vmx_pass_spec_ctrl(struct vcpu *v, uint64_t value);
 void vmx_set_tsc_offset(struct vcpu *v, uint64_t offset);
 void vmx_set_deadline(struct vcpu *v, uint64_t host_tsc);
 /* Changes bits of a control field and of its copy; writes only what differs. */

@@ -36,6 +36,7 @@ const struct hv_ops vmx_ops = {
 	.insn_bytes = insn_bytes,
 	.msr_trap = vmx_msr_trap,
 	.set_traps = vmx_set_traps,
+	.pass_spec_ctrl = vmx_pass_spec_ctrl,
 	.set_tsc_offset = vmx_set_tsc_offset,
 	.set_deadline = vmx_set_deadline,
 	.can_inject = vmx_can_inject,

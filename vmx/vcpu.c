@@ -2,6 +2,7 @@
  * and 32.6). */
 #include "arch/x86/cpu.h"
 #include "arch/x86/desc.h"
+#include "arch/x86/mitigations.h"
 #include "arch/x86/msr.h"
 #include "arch/x86/pages.h"
 #include "core/lapic.h"
@@ -280,6 +281,26 @@ void vmx_set_traps(struct vcpu *v, uint32_t mask)
 	for (size_t i = 0; i < ARRAY_SIZE(map); i++)
 		vmx_set_proc(v, mask & map[i].trap ? map[i].control : 0,
 			     mask & map[i].trap ? 0 : map[i].control);
+}
+
+/*
+ * An exit stores the guest's value where the next entry loads it from, and loads Socle's. IBRS that
+ * the entry stub sets and clears goes by the same values.
+ */
+void vmx_pass_spec_ctrl(struct vcpu *v, uint64_t value)
+{
+	struct vmx_vcpu *vv = vmx_of(v);
+
+	vv->guest_spec_ctrl = (struct vmx_msr){.index = MSR_IA32_SPEC_CTRL, .value = value};
+	vv->host_spec_ctrl =
+		(struct vmx_msr){.index = MSR_IA32_SPEC_CTRL, .value = mitigations_spec_ctrl()};
+	vmwrite(VMCS_ENTRY_MSR_LOAD_ADDR, pa(&vv->guest_spec_ctrl));
+	vmwrite(VMCS_EXIT_MSR_STORE_ADDR, pa(&vv->guest_spec_ctrl));
+	vmwrite(VMCS_EXIT_MSR_LOAD_ADDR, pa(&vv->host_spec_ctrl));
+	vmwrite(VMCS_ENTRY_MSR_LOAD_COUNT, 1);
+	vmwrite(VMCS_EXIT_MSR_STORE_COUNT, 1);
+	vmwrite(VMCS_EXIT_MSR_LOAD_COUNT, 1);
+	vmx_msr_trap(v, MSR_IA32_SPEC_CTRL, false, false);
 }
 
 void vmx_set_tsc_offset(struct vcpu *v, uint64_t offset)

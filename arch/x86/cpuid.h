@@ -236,6 +236,7 @@
 #define CPUID_8000000A_EDX_VMSAVE_VIRT		  BIT(15)
 #define CPUID_8000000A_EDX_VGIF			  BIT(16)
 #define CPUID_8000000A_EDX_X2AVIC		  BIT(18)
+#define CPUID_8000000A_EDX_SPEC_CTRL		  BIT(20)
 
 /*
  * Whether the basic or extended range reaches LEAF. The processor answers a leaf above its range

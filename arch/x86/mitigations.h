@@ -63,6 +63,9 @@ void mitigations_print(void);
 /* Switches on what a core has in registers of its own. On each core, after host_map_load(). */
 void mitigations_init_cpu(void);
 
+/* What IA32_SPEC_CTRL holds while a core executes Socle, after what stands behind an exit. */
+uint64_t mitigations_spec_ctrl(void);
+
 /* Whether anything stands around each VM exit of VT-x: it has entry stubs with and without. */
 bool mitigations_around_exits(void);
 

@@ -124,10 +124,15 @@ static void change_msr(uint32_t index, uint64_t clear, uint64_t set)
 		(void)wrmsr_safe(index, (value & ~clear) | set);
 }
 
+uint64_t mitigations_spec_ctrl(void)
+{
+	return (active & (MIT_IBRS | MIT_IBRS_ALWAYS) ? SPEC_CTRL_IBRS : 0) |
+	       (active & MIT_BHI ? SPEC_CTRL_BHI_DIS_S : 0);
+}
+
 void mitigations_init_cpu(void)
 {
-	uint64_t spec_ctrl = (active & MIT_IBRS_ALWAYS ? SPEC_CTRL_IBRS : 0) |
-			     (active & MIT_BHI ? SPEC_CTRL_BHI_DIS_S : 0);
+	uint64_t spec_ctrl = mitigations_spec_ctrl();
 
 	if (spec_ctrl)
 		wrmsr(MSR_IA32_SPEC_CTRL, spec_ctrl);

@@ -49,6 +49,11 @@ start:
 
 	call	make_values
 	call	find_msrs
+	cmp	byte [has_spec_ctrl], 0
+	je	.no_spec_ctrl
+	lea	rsi, [with_spec_ctrl]
+	call	puts
+.no_spec_ctrl:
 	call	load_all
 	call	tsc_khz
 	lea	r15, [rax * 4]		; ticks of 4 ms
@@ -230,13 +235,14 @@ find_msrs:
 	mov	eax, 7
 	xor	ecx, ecx
 	cpuid
-	test	edx, 1 << 26
-	setnz	[has_spec_ctrl]
+	not	edx
+	test	edx, 3 << 26		; IBRS, STIBP
+	setz	[has_spec_ctrl]
 .done:
 	ret
 
 ; Two guests whose memory differs by 2 MiB have different values of these. EAX and EDX for PAT (low and high half alike):
-; each byte a memory type. EAX for SPEC_CTRL: IBRS or nothing. RAX for DR6, RAX for DR7: conditions, none enabled.
+; each byte a memory type. EAX for SPEC_CTRL: IBRS or STIBP. RAX for DR6, RAX for DR7: conditions, none enabled.
 pat_value:
 	mov	eax, 0x00070406
 	mov	edx, 0x00070106
@@ -248,6 +254,7 @@ spec_ctrl_value:
 	mov	eax, r12d
 	shr	eax, 1
 	and	eax, 1
+	inc	eax
 	xor	edx, edx
 	ret
 dr6_value:
@@ -403,6 +410,7 @@ msrs:	dd 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000100, 0xc0000101,
 .aux:	dd 0, 0
 
 begun:		db "state64: begun", 13, 10, 0
+with_spec_ctrl:	db "state64: SPEC_CTRL is there", 13, 10, 0
 good:		db "state64: good", 13, 10, 0
 dirty_vectors:	db "state64: vector registers are not zero at the start", 13, 10, 0
 dirty_debug:	db "state64: debug registers are not zero at the start", 13, 10, 0

@@ -75,13 +75,18 @@ __asm__(".pushsection .bss\n"
 	"	lock incq guarded_exits(%rip)\n"
 	"	ret\n");
 
-/* Enhanced IBRS of AMD's is a bit of EFER, which is no MSR to write what one likes to. */
+/*
+ * Enhanced IBRS of AMD's is a bit of EFER, which is no MSR to write what one likes to; nor is
+ * SPEC_CTRL where it is really there.
+ */
 uint32_t __wrap_mitigations_choose(const struct mit_cpu *cpu, struct strbuf *missing)
 {
 	(void)__real_mitigations_choose(cpu, missing);
 	sb_reset(missing);
 	chosen = MIT_VERW | MIT_RSB | MIT_RETPOLINE | MIT_IBRS | MIT_IBPB_EXIT | MIT_IBRS_ALWAYS |
 		 MIT_IBPB | MIT_L1D | MIT_BHI | MIT_BHB | MIT_GDS | MIT_SRBDS | MIT_ZENBLEED;
+	if (cpu->leaf7_edx & CPUID_7_EDX_IBRS_IBPB && !(cpu->leaf7_2_edx & CPUID_7_2_EDX_BHI_CTRL))
+		chosen &= ~(uint32_t)MIT_BHI;
 	return chosen;
 }
 

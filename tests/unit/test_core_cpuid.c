@@ -113,7 +113,7 @@ static void test_leaf_7(void **state)
 	assert_true(bit(ECX, 2) && bit(ECX, 3) && bit(ECX, 22));
 	assert_false(bit(ECX, 5) || bit(ECX, 7) || bit(ECX, 17) || bit(ECX, 23) || bit(ECX, 30) ||
 		     bit(ECX, 31));
-	/* No IBRS, STIBP, L1D_FLUSH, ARCH_CAPABILITIES, SSBD, whose MSRs there are not; no AMX. */
+	/* No IBRS, STIBP, SSBD, L1D_FLUSH, ARCH_CAPABILITIES, whose MSRs there are not; no AMX. */
 	assert_int_equal(r[EDX] & (0xfcu << 24), 0);
 	assert_false(bit(EDX, 22) || bit(EDX, 24) || bit(EDX, 25) || bit(EDX, 5));
 	assert_leaf(7, 1, 0, 0, 0, 0);
@@ -134,6 +134,23 @@ static void test_what_the_back_end_cannot(void **state)
 	assert_false(bit(ECX, 22));
 	read(0xd, 1);
 	assert_int_equal(r[EAX], 7);
+}
+
+/* Where SPEC_CTRL is switched: Intel's bits, and AMD's with IBPB. */
+static void test_spec_ctrl(void **state)
+{
+	const uint32_t amd = BIT(12) | BIT(14) | BIT(15) | BIT(24);
+
+	(void)state;
+	read(0x80000008, 0);
+	assert_int_equal(r[EBX] & amd, 0);
+	hv_caps.features |= HV_F_SPEC_CTRL;
+	remake();
+	read(7, 0);
+	assert_int_equal(r[EDX] & (0xfcu << 24), BIT(26) | BIT(27) | BIT(31));
+	read(0x80000008, 0);
+	assert_int_equal(r[EBX] & amd, amd);
+	assert_false(bit(EBX, 25));
 }
 
 static void test_frequencies_and_counters_are_not_passed_on(void **state)
@@ -372,6 +389,7 @@ int main(void)
 		T(leaf_1_without_features),
 		T(leaf_7),
 		T(what_the_back_end_cannot),
+		T(spec_ctrl),
 		T(frequencies_and_counters_are_not_passed_on),
 		T(extended),
 		T(osxsave_and_ospke),

@@ -97,6 +97,63 @@ static void test_unknown(void **state)
 	assert_null(strstr(strstr(machine.log, "MSR 2:") + 1, "MSR 2:"));
 }
 
+static void make_cpuid(uint32_t features)
+{
+	hv_caps.features |= features;
+	cpuid_fini(vm);
+	assert_int_equal(cpuid_init(vm), 0);
+	fake_set_msr(MSR_IA32_PRED_CMD, 0xa5);
+	(void)fake_trace();
+}
+
+/* IBRS, STIBP and SSBD; the first value but 0 gives the register to the guest. */
+static void test_spec_ctrl(void **state)
+{
+	(void)state;
+	make_cpuid(HV_F_SPEC_CTRL);
+	assert_int_equal(get(MSR_IA32_SPEC_CTRL), 0);
+	assert_int_equal(put(MSR_IA32_SPEC_CTRL, 0), 0);
+	assert_int_equal(put(MSR_IA32_SPEC_CTRL, 8), GP);
+	assert_int_equal(put(MSR_IA32_SPEC_CTRL, SPEC_CTRL_BHI_DIS_S), GP);
+	assert_int_equal(put(MSR_IA32_SPEC_CTRL, BIT(32)), GP);
+	assert_string_equal(fake_trace(), "");
+	assert_int_equal(put(MSR_IA32_SPEC_CTRL, 7), 0);
+	assert_string_equal(fake_trace(), "spec_ctrl7 ");
+}
+
+/* Only written, and only its one bit. */
+static void test_pred_cmd(void **state)
+{
+	(void)state;
+	make_cpuid(HV_F_SPEC_CTRL);
+	assert_false(readable(MSR_IA32_PRED_CMD));
+	assert_int_equal(put(MSR_IA32_PRED_CMD, 2), GP);
+	assert_int_equal(put(MSR_IA32_PRED_CMD, 0), 0);
+	assert_int_equal(fake_rdmsr(MSR_IA32_PRED_CMD), 0xa5);
+	assert_int_equal(put(MSR_IA32_PRED_CMD, 1), 0);
+	assert_int_equal(fake_rdmsr(MSR_IA32_PRED_CMD), 1);
+}
+
+/* A processor that has IBRS alone, on the older one of AMD's leaves or Intel's. */
+static void test_spec_ctrl_without_ssbd(void **state)
+{
+	(void)state;
+	fake_set_leaf(7, 0, 0, 0, 0, BIT(26));
+	fake_set_leaf(0x80000008, 0, 0x3027, 0, 0, 0);
+	make_cpuid(HV_F_SPEC_CTRL);
+	assert_int_equal(put(MSR_IA32_SPEC_CTRL, SPEC_CTRL_SSBD), GP);
+	assert_int_equal(put(MSR_IA32_SPEC_CTRL, SPEC_CTRL_IBRS | SPEC_CTRL_STIBP), 0);
+	fake_set_leaf(7, 0, 0, 0, 0, 0);
+	make_cpuid(HV_F_SPEC_CTRL);
+	assert_false(readable(MSR_IA32_SPEC_CTRL));
+	assert_int_equal(put(MSR_IA32_PRED_CMD, 1), GP);
+	fake_set_leaf(0x80000008, 0, 0x3027, BIT(12) | BIT(24), 0, 0);
+	make_cpuid(HV_F_SPEC_CTRL);
+	assert_int_equal(put(MSR_IA32_SPEC_CTRL, SPEC_CTRL_IBRS), GP);
+	assert_int_equal(put(MSR_IA32_SPEC_CTRL, SPEC_CTRL_SSBD), 0);
+	assert_int_equal(put(MSR_IA32_PRED_CMD, 1), 0);
+}
+
 static void test_gp_stays_at_the_instruction(void **state)
 {
 	(void)state;
@@ -430,6 +487,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(unknown),
+		T(spec_ctrl),
+		T(pred_cmd),
+		T(spec_ctrl_without_ssbd),
 		T(gp_stays_at_the_instruction),
 		T(halves),
 		T(canonical),

@@ -80,6 +80,16 @@ static void test_complete(void **state)
 	assert_false(svm_features.virtual_nmi);
 }
 
+static void test_spec_ctrl(void **state)
+{
+	struct hv_caps caps = complete();
+
+	(void)state;
+	caps.raw[SVM_RAW_8000000A_EDX] |= CPUID_8000000A_EDX_SPEC_CTRL;
+	assert_int_equal(check(&caps), 0);
+	assert_true(caps.features & HV_F_SPEC_CTRL);
+}
+
 /* QEMU 7.2's TCG: nested paging and virtual GIF, nothing else. */
 static void test_little(void **state)
 {
@@ -310,6 +320,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_complete),
 		cmocka_unit_test(test_little),
+		cmocka_unit_test(test_spec_ctrl),
 		cmocka_unit_test(test_no_svm),
 		cmocka_unit_test(test_disabled),
 		cmocka_unit_test(test_all_at_once),

@@ -344,6 +344,19 @@ static void test_guests_get_no_svm_instruction(void **state)
 	assert_int_equal(vmcb()->n_cr3, 0x5000);
 }
 
+/* SPEC_CTRL is the guest's once it has written to it, and nobody's after a reset. */
+static void test_spec_ctrl(void **state)
+{
+	(void)state;
+	assert_true(msr_traps(0x48 / 4, 0) && msr_traps(0x48 / 4, 1));
+	svm_pass_spec_ctrl(&vcpu, 4);
+	assert_int_equal(svm_of(&vcpu)->vmcb.spec_ctrl, 4);
+	assert_false(msr_traps(0x48 / 4, 0) || msr_traps(0x48 / 4, 1));
+	assert_int_equal(svm_vcpu_reset(&vcpu), 0);
+	assert_int_equal(svm_of(&vcpu)->vmcb.spec_ctrl, 0);
+	assert_true(msr_traps(0x48 / 4, 0) && msr_traps(0x48 / 4, 1));
+}
+
 static void test_traps_switch(void **state)
 {
 	(void)state;
@@ -470,6 +483,7 @@ int main(void)
 		TEST(test_msr_permission_map),
 		TEST(test_guests_get_no_svm_instruction),
 		TEST(test_traps_switch),
+		TEST(test_spec_ctrl),
 		TEST(test_skip_ends_shadow_and_resume_flag),
 		TEST(test_skip_wraps_outside_64bit_code),
 		TEST(test_skip_traps_with_tf),

@@ -98,6 +98,19 @@ static void test_skylake(void **state)
 	assert_int_equal(c->proc & (PROC_CR3_LOAD | PROC_CR3_STORE), 0);
 }
 
+static void test_spec_ctrl(void **state)
+{
+	struct hv_caps caps = skylake();
+
+	(void)state;
+	caps.raw[RAW_CPUID_7_EDX] = CPUID_7_EDX_SSBD;
+	assert_int_equal(check(&caps), 0);
+	assert_true(caps.features & HV_F_SPEC_CTRL);
+	caps.raw[RAW_CPUID_7_EDX] = CPUID_7_EDX_MD_CLEAR;
+	assert_int_equal(check(&caps), 0);
+	assert_false(caps.features & HV_F_SPEC_CTRL);
+}
+
 static const struct {
 	int raw;
 	uint32_t bit;
@@ -462,6 +475,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_skylake),
+		cmocka_unit_test(test_spec_ctrl),
 		cmocka_unit_test(test_each_required_control),
 		cmocka_unit_test(test_all_at_once),
 		cmocka_unit_test(test_no_secondary_controls),

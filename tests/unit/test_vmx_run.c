@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "arch/x86/desc.h"
+#include "arch/x86/msr.h"
 #include "core/cpuid.h"
 #include "core/exits.h"
 #include "core/lapic.h"
@@ -319,10 +320,10 @@ static void test_move_to_another_core(void **state)
 	(void)state;
 	vmx.registers[FAKE_DR1] = 0x1234;
 	vmx.registers[FAKE_CR2] = 0x5678;
-	fake_wrmsr(MSR_IA32_LSTAR, 0x9abc);
+	fake_set_msr(MSR_IA32_LSTAR, 0x9abc);
 	vmx_put(v);
 	vmx.registers[FAKE_DR1] = vmx.registers[FAKE_CR2] = 0;
-	fake_wrmsr(MSR_IA32_LSTAR, 0);
+	fake_set_msr(MSR_IA32_LSTAR, 0);
 	machine.here = 1;
 	vmx_put(w);
 	vmx_load(v);
@@ -578,6 +579,64 @@ static void test_moved_apic_is_emulated(void **state)
 	assert_true(v->vid);
 }
 
+/* ---- SPEC_CTRL ---- */
+
+static uint64_t spec_ctrl_seen, spec_ctrl_wanted;
+
+static void guest_spec_ctrl(struct vcpu *c)
+{
+	spec_ctrl_seen = fake_rdmsr(MSR_IA32_SPEC_CTRL);
+	fake_set_msr(MSR_IA32_SPEC_CTRL, spec_ctrl_wanted);
+	guest_hlt(c);
+}
+
+/* What the guest has in SPEC_CTRL, having written VALUE to it when it was there last. */
+static uint64_t spec_ctrl_of(struct vcpu *c, uint64_t value)
+{
+	spec_ctrl_wanted = value;
+	vmx.guest = guest_spec_ctrl;
+	assert_int_equal(vmx_run(c, &x), 0);
+	return spec_ctrl_seen;
+}
+
+static bool spec_ctrl_traps(struct vcpu *c)
+{
+	const uint8_t *bitmap = vmx_of(c)->msr_bitmap;
+
+	return bitmap[0x48 / 8] & 1 && bitmap[2048 + 0x48 / 8] & 1;
+}
+
+/* Two on one core: each has its own, the hypervisor too, and none sees another's. */
+static void test_spec_ctrl_of_each(void **state)
+{
+	(void)state;
+	w->cpu = pcpus[0];
+	machine.here = 1;
+	vmx_put(w);
+	machine.here = 0;
+	fake_set_msr(MSR_IA32_SPEC_CTRL, SPEC_CTRL_IBRS);
+	vmx.host_spec_ctrl = SPEC_CTRL_IBRS;
+	assert_true(spec_ctrl_traps(v));
+	vmx_pass_spec_ctrl(v, SPEC_CTRL_SSBD);
+	assert_false(spec_ctrl_traps(v));
+	assert_int_equal(spec_ctrl_of(v, SPEC_CTRL_STIBP), SPEC_CTRL_SSBD);
+	assert_int_equal(fake_rdmsr(MSR_IA32_SPEC_CTRL), SPEC_CTRL_IBRS);
+	vmx_put(v);
+	on_core(0, w);
+	vmx_pass_spec_ctrl(w, SPEC_CTRL_IBRS | SPEC_CTRL_SSBD);
+	assert_int_equal(spec_ctrl_of(w, 0), SPEC_CTRL_IBRS | SPEC_CTRL_SSBD);
+	assert_int_equal(spec_ctrl_of(w, 0), 0);
+	assert_int_equal(fake_rdmsr(MSR_IA32_SPEC_CTRL), SPEC_CTRL_IBRS);
+	vmx_put(w);
+	on_core(0, v);
+	assert_int_equal(spec_ctrl_of(v, SPEC_CTRL_STIBP), SPEC_CTRL_STIBP);
+	/* The next life has to ask for it. */
+	assert_int_equal(vmx_vcpu_reset(v), 0);
+	assert_true(spec_ctrl_traps(v));
+	run();
+	assert_int_equal(fake_rdmsr(MSR_IA32_SPEC_CTRL), SPEC_CTRL_IBRS);
+}
+
 #define T(name)                                           \
 	{                                                 \
 #name, test_##name, setup, teardown, NULL \
@@ -607,6 +666,7 @@ int main(void)
 		T(fast_exits_keep_time),
 		T(entry_failed),
 		T(deadline),
+		T(spec_ctrl_of_each),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

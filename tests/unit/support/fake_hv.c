@@ -634,6 +634,12 @@ static void set_traps(struct vcpu *v, uint32_t mask)
 	loaded(v, "set_traps of a vCPU that is not loaded")->traps = mask;
 }
 
+static void pass_spec_ctrl(struct vcpu *v, uint64_t value)
+{
+	loaded(v, "pass_spec_ctrl of a vCPU that is not loaded");
+	fake_note("spec_ctrl%llx", (unsigned long long)value);
+}
+
 static void set_tsc_offset(struct vcpu *v, uint64_t offset)
 {
 	loaded(v, "set_tsc_offset of a vCPU that is not loaded")->tsc_offset = offset;
@@ -679,6 +685,7 @@ const struct hv_ops fake_hv_ops = {
 	.insn_bytes = insn_bytes,
 	.msr_trap = msr_trap,
 	.set_traps = set_traps,
+	.pass_spec_ctrl = pass_spec_ctrl,
 	.set_tsc_offset = set_tsc_offset,
 	.set_deadline = set_deadline,
 	.can_inject = can_inject,

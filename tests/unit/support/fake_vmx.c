@@ -109,9 +109,18 @@ void fake_write(enum fake_register r, uint64_t value)
 	vmx.registers[r] = value;
 }
 
-void fake_wrmsr(uint32_t index, uint64_t value)
+/* The lists that entries and exits go through (25.7.2, 25.8.2). */
+static void move_msrs(enum vmcs_field address, enum vmcs_field count, bool store)
 {
-	fake_set_msr(index, value);
+	struct vmx_msr *m = (struct vmx_msr *)vmread(address);
+
+	for (uint64_t i = vmread(count); i; i--, m++) {
+		require(!m->reserved, "a list of MSRs with a reserved field set");
+		if (store)
+			m->value = fake_rdmsr(m->index);
+		else
+			fake_set_msr(m->index, m->value);
+	}
 }
 
 static void enter_once(struct vcpu *v, bool launched)
@@ -125,7 +134,10 @@ static void enter_once(struct vcpu *v, bool launched)
 	c->launched = true;
 	/* An exit leaves no event behind (25.8.3): the valid bit is cleared. */
 	vmwrite(VMCS_ENTRY_INTR_INFO, vmx.entered & ~INTR_INFO_VALID);
+	move_msrs(VMCS_ENTRY_MSR_LOAD_ADDR, VMCS_ENTRY_MSR_LOAD_COUNT, false);
 	vmx.guest(v);
+	move_msrs(VMCS_EXIT_MSR_STORE_ADDR, VMCS_EXIT_MSR_STORE_COUNT, true);
+	move_msrs(VMCS_EXIT_MSR_LOAD_ADDR, VMCS_EXIT_MSR_LOAD_COUNT, false);
 }
 
 enum vmx_run_result vmx_enter(struct vcpu *v, struct vmx_vcpu *vv, bool launched)
@@ -156,6 +168,11 @@ void vmx_exit_guarded_timed(void)
 bool mitigations_around_exits(void)
 {
 	return false;
+}
+
+uint64_t mitigations_spec_ctrl(void)
+{
+	return vmx.host_spec_ctrl;
 }
 
 void vmx_exit_timed(void)

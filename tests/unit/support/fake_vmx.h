@@ -21,6 +21,7 @@ struct fake_vmx {
 	/* Interruption information at the last entry. */
 	uint64_t entered;
 	uint64_t registers[FAKE_REGISTERS];
+	uint64_t host_spec_ctrl; /* mitigations_spec_ctrl() */
 	const char *broken; /* the first rule that was broken, where KEEP_ON is set */
 	bool keep_on;
 };

@@ -14,6 +14,7 @@
 #define cpu_pause()	     fake_hlt()
 #define write_cr3(value)     fake_write_cr3(value)
 #define rdmsr(index)	     fake_rdmsr(index)
+#define wrmsr(index, value)  fake_set_msr(index, value)
 #define rdpkru()	     machine.pkru
 #define cpuid(leaf, subleaf) fake_cpuid(leaf, subleaf)
 

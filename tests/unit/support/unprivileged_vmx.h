@@ -24,9 +24,7 @@ enum vm_result invvpid(uint64_t type, uint16_t vpid);
 enum fake_register { FAKE_CR2, FAKE_DR0, FAKE_DR1, FAKE_DR2, FAKE_DR3, FAKE_DR6, FAKE_REGISTERS };
 uint64_t fake_read(enum fake_register r);
 void fake_write(enum fake_register r, uint64_t value);
-void fake_wrmsr(uint32_t index, uint64_t value);
 
-#define wrmsr(index, value) fake_wrmsr(index, value)
 #define rdtsc()		    tsc_now()
 #define read_cr0()	    0x80000033ull
 #define read_cr4()	    0x2020ull
