@@ -133,8 +133,8 @@ class Machine:
 def start_bochs(args, scratch, log):
     firmware = BIOS_BOCHS if args.bios else OVMF_BOCHS
     need("bochs-bin", firmware, "/usr/share/vgabios/vgabios.bin")
-    if args.usb:
-        raise Failure("--usb needs QEMU (--accel tcg or kvm)")
+    if args.usb or args.device:
+        raise Failure("--usb and --device need QEMU (--accel tcg or kvm)")
     # A copy, since this firmware writes its variables into the image, and Bochs leaves a lock file beside it.
     disk = os.path.join(scratch, "disk.img")
     subprocess.run(["cp", "--sparse=always", "--reflink=auto", args.image, disk], check=True)
@@ -204,6 +204,8 @@ def start_qemu(args, accel, scratch, log):
     command += ["-chardev", f"socket,id=qmp,fd={its.fileno()}", "-mon", "chardev=qmp,mode=control"]
     if args.qmp:
         command += ["-qmp", f"unix:{args.qmp},server=on,wait=off"]
+    for device in args.device:
+        command += ["-device", device]
     if args.usb:
         command += ["-device", "qemu-xhci", "-device", "usb-storage,drive=disk"]
     else:
@@ -369,6 +371,7 @@ def parse():
     p.add_argument("--icount", action="store_true", help="time counts instructions (QEMU TCG; Bochs always does)")
     p.add_argument("--com2", metavar="HOST:PORT", help="a second serial port, connected to who listens there (nc -l)")
     p.add_argument("--usb", action="store_true", help="the image is a USB stick (QEMU)")
+    p.add_argument("--device", action="append", default=[], metavar="DEVICE", help="one more, in QEMU's words")
     p.add_argument("--model", help="Bochs' cpu model, or QEMU's -cpu")
     p.add_argument("--ips", type=int, default=50000000, metavar="N", help="Bochs: instructions in a second of its clock")
     p.add_argument("--bios", action="store_true", help="the image is a disk for a PC's BIOS: no Socle, no UEFI")

@@ -112,7 +112,6 @@ void __wrap_lifecycle_parked(struct vcpu *v)
 
 	log_info("guarded: %u pieces of text, %u bytes of them left out; "
 		 "exits: %llu, left in registers: %llx",
-		 pieces, out, (unsigned long long)guarded_exits,
-		 (unsigned long long)guarded_left);
+		 pieces, out, (unsigned long long)guarded_exits, (unsigned long long)guarded_left);
 	__real_lifecycle_parked(v);
 }

@@ -124,7 +124,7 @@ def boot(request, tmp_path):
     machines = []
 
     def start(config, files=(), accel="bochs", cpus=2, memory=512, model=None, usb=False, stay=False, timeout=180,
-              com2=None, efi=None, qmp=None):
+              com2=None, efi=None, qmp=None, device=None):
         image, socle_cfg = str(tmp_path / "disk.img"), "none"
         if config is not None:
             (tmp_path / "socle.cfg").write_bytes(config.encode() if isinstance(config, str) else config)
@@ -143,6 +143,7 @@ def boot(request, tmp_path):
         command += ["--stay"] if stay else []
         command += ["--com2", com2] if com2 else []
         command += ["--qmp", qmp] if qmp else []
+        command += ["--device", device] if device else []
         machines.append(Machine(command + [image], log, timeout + 30))
         request.node.machines = machines
         return machines[-1]

@@ -68,6 +68,16 @@ def test_panic_reboots(boot, accel):
     assert "halted" not in m.text()
 
 
+canaries = set()
+
+
+def see_canary(m):
+    """Another in each boot; text that runs over meets a 0 first."""
+    canary = m.expect(r"canary ([0-9a-f]{16})").group(1)
+    assert canary.endswith(b"00") and canary not in canaries
+    canaries.add(canary)
+
+
 def test_active_tables(boot, accel):
     """While the exits of a VM are handled: its memory and no other's, nothing writable and executable. And no device
     reaches memory by itself any more; the disk's controller could, which the firmware has used. Of a VM that has ended
@@ -75,6 +85,7 @@ def test_active_tables(boot, accel):
     m = start(boot, accel)
     assert re.search(r"socle: pci: bus mastering off for [1-9]\d* of \d+ functions", m.text())
     m.send("m")
+    see_canary(m)
     m.expect("registers: WP 1, SMEP 1, SMAP 1, UMIP 1, NXE 1")
     m.expect(r"tables: \d+ KiB mapped, 0 writable and executable, 0 for user mode")
     m.expect(r"tables: 16384 KiB of 16384 of vm a, whose exit this is")
@@ -125,8 +136,11 @@ def test_machine_check_corrected(boot, accel, tmp_path):
 
 
 def test_machine_check_uncorrected(boot, accel, tmp_path):
-    """The hypervisor's core waits for work: it is a panic that says which bank has what."""
-    m = start(boot, accel, vm("fault64.bin", kind="flat64", autostart="no"), wait=False, qmp=str(tmp_path / "qmp"))
+    """The hypervisor's core waits for work: it is a panic that says which bank has what. And this machine's firmware
+    has left an IOMMU on."""
+    m = start(boot, accel, vm("fault64.bin", kind="flat64", autostart="no"), wait=False, qmp=str(tmp_path / "qmp"),
+              device="intel-iommu")
+    m.expect("socle: warning: iommu: VT-d's at fed90000 was left on: it translates devices' accesses")
     m.expect("socle> ")
     monitor(str(tmp_path / "qmp"), "mce 0 4 0xbe00000000000800 0x5 0xabc000 0x0")
     m.expect(r"socle: panic: cpu 0: machine check; bank 4: bus or interconnect error, uncorrected, "
@@ -135,9 +149,15 @@ def test_machine_check_uncorrected(boot, accel, tmp_path):
 
 
 def test_nmi_in_the_hypervisor(boot, accel):
-    m = start(boot, accel)
+    """Both guests go on; likewise with a machine check from which the guest can. An IOMMU of AMD's was left on here."""
+    m = start(boot, accel, device="amd-iommu")
     m.send("n")
     m.expect_all("nmi: the hypervisor runs on", "fault64: after n", "socle: warning: cpu 0: NMI of unknown origin; ignored")
+    assert "socle: warning: iommu: AMD's at fed80000 was left on: it translates devices' accesses" in m.text()
+    m.send("v")
+    m.expect_all("machine check: the hypervisor runs on, MCG_STATUS 0", "fault64: after v")
+    m.send("m")
+    see_canary(m)
 
 
 def test_core_that_does_not_start(boot, accel):
@@ -153,9 +173,11 @@ def test_core_that_does_not_start(boot, accel):
 
 
 def test_mitigations(boot, accel):
-    """A processor that needs them, by its family: the text is changed at boot, and guests run."""
-    m = boot(vm("flat64.bin", kind="flat64"), ["flat64.bin"], accel, model="max,+svm,family=23,model=49")
-    m.expect("socle: mitigations: retpolines .*, return stack filled after exits")
+    """A processor that needs them, by its family: the text is changed at boot, and guests run. An IOMMU is off."""
+    m = boot("[socle]\nlog = debug\n" + vm("flat64.bin", kind="flat64"), ["flat64.bin"], accel,
+             model="max,+svm,family=23,model=49", device="intel-iommu")
+    m.expect("socle: iommu: VT-d's at fed90000 is off")
+    m.expect(r"socle: mitigations: retpolines .*, return stack filled after exits .*, DE_CFG\[9\] \(Zenbleed\)")
     m.expect("socle: warning: mitigations: newer microcode is wanted for: .*retbleed")
     m.expect("flat64: hello")
     m.finish()

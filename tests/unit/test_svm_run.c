@@ -163,6 +163,7 @@ static const struct {
 	{VMEXIT_INVLPGB, EXIT_UD},	{VMEXIT_MCOMMIT, EXIT_UD},
 	{VMEXIT_TLBSYNC, EXIT_UD},	{0x8f, EXIT_UNKNOWN},
 	{0x401, EXIT_UNKNOWN},		{0xa2, EXIT_UNKNOWN},
+	{VMEXIT_EXCP0 + EXC_MC, EXIT_MACHINE_CHECK},
 };
 
 static uint64_t plain_code;
@@ -186,6 +187,9 @@ static void test_plain_reasons(void **state)
 		assert_int_equal(x.insn_len, 0);
 		assert_int_equal(vmcb()->rip, 0x1000);
 	}
+	/* A machine check has been delivered to nobody yet (15.12.18). */
+	assert_int_equal(host_handlers, 1);
+	assert_int_equal(host_vector, EXC_MC);
 }
 
 static void do_vmmcall(struct vmcb *b)

@@ -1,6 +1,7 @@
 /* links: tests/unit/support/vmx_run.c tests/unit/support/vmx_events.c tests/unit/support/vmx_state.c tests/unit/support/vmx_vcpu.c tests/unit/support/vmx_decode.c tests/unit/support/vmx_caps.c core/gmem.c arch/x86/paging.c lib/strbuf.c lib/fmt.c lib/log.c tests/unit/support/fake_core.c tests/unit/support/fake_machine.c tests/unit/support/fake_vmx.c */
 /* Entries, exits and what a processor keeps between them: VT-x against a table of fields. */
 #include "tests/unit/support/fake_vmx.h"
+#include "tests/unit/support/host_handler.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -297,6 +298,30 @@ static void test_debug_exception_ends_shadow(void **state)
 	assert_int_equal(x.reason, EXIT_EXCEPTION);
 	assert_int_equal(x.event.type, EVENT_PRIV_SOFT_EXC);
 	assert_int_equal(x.event.insn_len, 1);
+}
+
+/*
+ * What was meant for the machine, and not for the guest: the hypervisor's own handler runs, and
+ * NMIs stay blocked until its IRET (28.2, 6.7.1).
+ */
+static void test_host_handlers_run(void **state)
+{
+	(void)state;
+	host_handlers_count();
+	vmwrite(VMCS_EXIT_INTR_INFO, INTR_INFO_VALID | EVENT_EXCEPTION << 8 | EXC_MC);
+	vmx_decode_exit(v, VMX_EXCEPTION_OR_NMI, &x);
+	assert_int_equal(host_handlers, 1);
+	assert_int_equal(host_vector, EXC_MC);
+	assert_int_equal(x.reason, EXIT_MACHINE_CHECK);
+	vmwrite(VMCS_EXIT_INTR_INFO, INTR_INFO_VALID | EVENT_NMI << 8 | EXC_NMI);
+	vmx_decode_exit(v, VMX_EXCEPTION_OR_NMI, &x);
+	assert_int_equal(host_handlers, 2);
+	assert_int_equal(host_vector, EXC_NMI);
+	assert_int_equal(x.reason, EXIT_NMI);
+	/* A guest's own exceptions are the guest's. */
+	vmwrite(VMCS_EXIT_INTR_INFO, INTR_INFO_VALID | EVENT_EXCEPTION << 8 | EXC_AC);
+	vmx_decode_exit(v, VMX_EXCEPTION_OR_NMI, &x);
+	assert_int_equal(host_handlers, 2);
 }
 
 /* ---- whose VMCS it is ---- */
@@ -651,6 +676,7 @@ int main(void)
 		T(nmi_again),
 		T(when_events_may_enter),
 		T(nmi_waits_behind_sti),
+		T(host_handlers_run),
 		T(debug_exception_ends_shadow),
 		T(launch_and_resume),
 		T(move_to_another_core),

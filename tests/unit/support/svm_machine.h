@@ -21,6 +21,7 @@
 #include "core/mmio.h"
 #include "lib/assert.h"
 #include "lib/err.h"
+#include "tests/unit/support/host_handler.h"
 #include "svm/internal.h"
 
 _Noreturn void assert_failed(const char *file, int line, const char *what)
@@ -237,6 +238,7 @@ static int set_up(void **state)
 	memset(&core, 0, sizeof(core));
 	core.queued = 0xff;
 	kicks = invlpgas = 0;
+	host_handlers_count();
 	memset(&vcpu, 0, sizeof(vcpu));
 	vm = (struct vm){.hv = &svm_vm, .name = "test", .cpuid = &no_plain_leaves};
 	vcpu.vm = &vm;
