@@ -238,7 +238,6 @@ static int set_up(void **state)
 	memset(&core, 0, sizeof(core));
 	core.queued = 0xff;
 	kicks = invlpgas = 0;
-	host_handlers_count();
 	memset(&vcpu, 0, sizeof(vcpu));
 	vm = (struct vm){.hv = &svm_vm, .name = "test", .cpuid = &no_plain_leaves};
 	vcpu.vm = &vm;
