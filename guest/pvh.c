@@ -39,6 +39,9 @@ struct start_range {
 } __attribute__((packed));
 _Static_assert(sizeof(struct start_range) == 24, "start_info.h");
 
+/* PE, and ET, which is always 1: all that can be written is 0 beside them. */
+#define CR0_PVH 0x11u
+
 /* The task register must hold a busy 32-bit TSS at 0 of this size. */
 #define TSS_LIMIT 0x67u
 
@@ -206,6 +209,7 @@ static int load(struct writer *w, const struct guest_image *img, const struct gu
 	put_modules(&b, &info, img, plan.end);
 	put_bytes(w, at, &info, sizeof(info));
 	entry_protected(w, bsp, plan.entry);
+	bsp->st.cr0 = CR0_PVH;
 	bsp->st.seg[SEG_TR].limit = TSS_LIMIT;
 	bsp->gpr[RBX] = at;
 	return 0;
