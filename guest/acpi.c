@@ -195,6 +195,7 @@ struct hpet {
 } __attribute__((packed));
 _Static_assert(sizeof(struct hpet) == 56, "IA-PC HPET 3.2.4");
 
+#define CMOS_CENTURY  0x32 /* the index at which PCs have it */
 #define LAPIC_ADDRESS 0xfee00000u
 #define TIMER_GSI     2
 
@@ -287,6 +288,7 @@ static uint32_t place_fadt(struct acpi_tables *t, const struct guest_platform *p
 		.pm_tmr_len = 4,
 		.c2_latency = NO_C2,
 		.c3_latency = NO_C3,
+		.century = p->rtc ? CMOS_CENTURY : 0,
 		.iapc_boot_arch = boot_arch(p),
 		.flags = FADT_WBINVD | FADT_PROC_C1 | FADT_PWR_BUTTON | FADT_SLP_BUTTON |
 			 FADT_FIX_RTC | FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP,

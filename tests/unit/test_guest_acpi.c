@@ -190,12 +190,16 @@ static void clock_that_is_there(void **state)
 	p.rtc = true;
 	vm = with_tables(&p, 1);
 	assert_int_equal(guest_vm_get(vm, find(vm, "FACP") + 109, 2), 0x05);
+	/* The century's index in the clock; an alarm has neither day nor month. */
+	assert_int_equal(guest_vm_get(vm, find(vm, "FACP") + 108, 1), 0x32);
+	assert_int_equal(guest_vm_get(vm, find(vm, "FACP") + 106, 2), 0);
 	ssdt = find(vm, "SSDT");
 	assert_int_not_equal(ssdt, 0);
 	assert_int_equal(sum(vm, ssdt, guest_vm_get(vm, ssdt + 4, 4)), 0);
 	guest_vm_free(vm);
 	vm = with_tables(&platform, 1);
 	assert_int_equal(find(vm, "SSDT"), 0);
+	assert_int_equal(guest_vm_get(vm, find(vm, "FACP") + 108, 1), 0);
 	guest_vm_free(vm);
 }
 
