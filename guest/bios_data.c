@@ -10,14 +10,16 @@
 #include "lib/util.h"
 
 #define BDA_COM1      0x400u /* base port of the first serial port */
+#define BDA_COM2      0x402u
 #define BDA_EBDA      0x40eu /* segment of the extended BIOS data area */
 #define BDA_EQUIPMENT 0x410u
 #define BDA_MEMORY    0x413u /* KiB below the extended BIOS data area */
 
-#define EQUIPMENT_FPU	     (1u << 1)
-#define EQUIPMENT_ONE_SERIAL (1u << 9)
-#define COM1_BASE	     0x3f8u
-#define EBDA_SIZE	     ((LAYOUT_VIDEO - LAYOUT_LOW_RAM_END) / KIB(1)) /* its first byte */
+#define EQUIPMENT_FPU		(1u << 1)
+#define EQUIPMENT_SERIAL(count) ((count) << 9)
+#define COM1_BASE		0x3f8u
+#define COM2_BASE		0x2f8u
+#define EBDA_SIZE		((LAYOUT_VIDEO - LAYOUT_LOW_RAM_END) / KIB(1)) /* its first byte */
 
 /* Where every BIOS has an IRET, and behind it the answer of a service that is not there. */
 #define BIOS_SEGMENT 0xf000u
@@ -49,12 +51,14 @@ static void write_vectors(struct writer *w)
 	put_bytes(w, BIOS_SEGMENT * 16 + BIOS_IRET, code, sizeof(code));
 }
 
-void guest_bios_data_write(struct writer *w)
+void guest_bios_data_write(struct writer *w, const struct guest_platform *p)
 {
 	write_vectors(w);
 	put_u16(w, BDA_COM1, COM1_BASE);
 	put_u16(w, BDA_EBDA, LAYOUT_LOW_RAM_END >> 4);
-	put_u16(w, BDA_EQUIPMENT, EQUIPMENT_FPU | EQUIPMENT_ONE_SERIAL);
+	if (p->com2)
+		put_u16(w, BDA_COM2, COM2_BASE);
+	put_u16(w, BDA_EQUIPMENT, EQUIPMENT_FPU | EQUIPMENT_SERIAL(p->com2 ? 2 : 1));
 	put_u16(w, BDA_MEMORY, LAYOUT_LOW_RAM_END / KIB(1));
 	put_u8(w, LAYOUT_LOW_RAM_END, EBDA_SIZE);
 }

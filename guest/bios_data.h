@@ -7,12 +7,13 @@
 #ifndef GUEST_BIOS_DATA_H
 #define GUEST_BIOS_DATA_H
 
+#include "guest/guest.h"
 #include "guest/writer.h"
 
 /*
  * Writes the vectors, their code at the end of the first MiB, the BIOS data area and the head of
- * the extended one at LAYOUT_LOW_RAM_END.
+ * the extended one at LAYOUT_LOW_RAM_END, for a VM on P.
  */
-void guest_bios_data_write(struct writer *w);
+void guest_bios_data_write(struct writer *w, const struct guest_platform *p);
 
 #endif

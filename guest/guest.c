@@ -80,7 +80,7 @@ int guest_load(struct vm *vm, const struct guest_image *img, const struct guest_
 	if (err)
 		return err;
 	rsdp = guest_acpi_write(&w, p, vm->vcpu_count);
-	guest_bios_data_write(&w);
+	guest_bios_data_write(&w, p);
 	err = kind->load(&w, img, &ram, rsdp, vm->vcpu[0], why);
 	if (!err && w.err) {
 		sb_puts(why, "parts of the VM's memory are missing");

@@ -97,6 +97,23 @@ static void bios_data(void **state)
 	free(bytes);
 }
 
+/* Both serial ports, where there are two. */
+static void bios_data_of_two_ports(void **state)
+{
+	const struct guest_platform p = {.com2 = true};
+	struct guest_image img = {.kind = CONFIG_KIND_FLAT32,
+				  .kernel = (const uint8_t *)"\xf4",
+				  .kernel_size = 1,
+				  .cmdline = ""};
+	struct vm *vm = guest_vm_new(MIB(2), 1);
+
+	(void)state;
+	assert_int_equal(guest_load(vm, &img, &p, &why), 0);
+	assert_int_equal(guest_vm_get(vm, 0x400, 8), 0x2f803f8);
+	assert_int_equal(guest_vm_get(vm, 0x410, 2) >> 9 & 7, 2);
+	guest_vm_free(vm);
+}
+
 /* The hidden part of a segment and its descriptor in the GDT say the same. */
 static void expect_flat_segment(const struct vm *vm, const struct vcpu_seg *s, uint32_t attr)
 {
@@ -253,6 +270,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(flat16, reset_why),
 		cmocka_unit_test_setup(bios_data, reset_why),
+		cmocka_unit_test_setup(bios_data_of_two_ports, reset_why),
 		cmocka_unit_test_setup(flat32, reset_why),
 		cmocka_unit_test_setup(flat64, reset_why),
 		cmocka_unit_test_setup(flat64_beyond_4_gib, reset_why),
