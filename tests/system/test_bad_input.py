@@ -100,8 +100,22 @@ def test_kernel_is_no_bzimage(boot, accel, tmp_path):
     check(boot(KERNEL, [str(path)], accel), at(4) + ".*no bzImage")
 
 
-def test_kernel_cut_in_its_header(boot, accel, kernel):
-    check(boot(KERNEL, [kernel(0x210)], accel), at(4) + ".*cut off")
+@pytest.fixture
+def bios_only(tmp_path):
+    """A file as memory disks and network boot programs come: it looks like a kernel, and only a BIOS can start it."""
+    path = tmp_path / "memdisk"
+    with open(linux_files()[0], "rb") as f:
+        image = bytearray(f.read(0x4000))
+    image[0x214:0x218] = bytes(4)  # code32_start
+    image[0x236:0x238] = bytes(2)  # xloadflags
+    path.write_bytes(image)
+    return str(path)
+
+
+def test_kernels_cut_and_for_a_bios(boot, accel, kernel, bios_only):
+    """One kernel is cut off in its header, the other has the 16-bit entry alone."""
+    m = boot(KERNEL + vm("memdisk", "b"), [kernel(0x210), bios_only], accel)
+    check(m, at(4) + ".*cut off", at(8) + ".*vm b.*only a 16-bit entry, which needs a BIOS")
 
 
 def test_kernel_cut_in_the_middle(boot, accel, kernel):
