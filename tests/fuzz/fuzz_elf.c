@@ -24,14 +24,24 @@ static void must(int condition)
 		abort();
 }
 
-/* Entered in RAM, in protected mode, with the information in low memory. */
+static int is_above(const struct vm *vm, uint64_t gpa)
+{
+	return gpa >= LAYOUT_HIGH_RAM && gpa < gmem_low_end(vm);
+}
+
+/*
+ * Entered in RAM, in protected mode, with the information in low memory, or above for a kernel that
+ * is there.
+ */
 static void look_at(const struct vm *vm)
 {
 	const struct vcpu *v = vm->vcpu[0];
+	int low = v->st.rip >= LAYOUT_LOW_KERNEL && v->st.rip < LAYOUT_LOW_RAM_END;
 
-	must(v->st.rip >= LAYOUT_HIGH_RAM && v->st.rip < gmem_low_end(vm));
+	must(low || is_above(vm, v->st.rip));
 	must((v->st.cr0 & 0x80000001) == 1);
-	must(v->gpr[RBX] >= LAYOUT_INFO && v->gpr[RBX] < LAYOUT_INFO_END);
+	must(is_above(vm, v->gpr[RBX]) ||
+	     (!low && v->gpr[RBX] >= LAYOUT_INFO && v->gpr[RBX] < LAYOUT_INFO_END));
 }
 
 static void run(const struct guest_image *img, uint64_t memory)
