@@ -126,16 +126,21 @@ static void put_caller(void *ctx, uint64_t address, bool sure)
 	put(sure ? "\r\n" : " ?\r\n");
 }
 
-/* The upper end of CPU's stack that RSP is on; a stack that has run over counts. 0: none. */
-static uint64_t stack_end(const struct pcpu *cpu, uint64_t rsp)
+/*
+ * The upper end of CPU's stack that RSP is on, and its SIZE; a stack that has run over counts. 0:
+ * none.
+ */
+static uint64_t stack_end(const struct pcpu *cpu, uint64_t rsp, uint64_t *size)
 {
 	uint64_t top = cpu->stack_top;
 
-	if (rsp <= top && top - rsp <= STACK_SIZE + PAGE_SIZE)
+	*size = percpu_stack_size(cpu);
+	if (rsp <= top && top - rsp <= *size + PAGE_SIZE)
 		return top;
+	*size = IST_STACK_SIZE;
 	for (unsigned int i = 0; i < IST_COUNT - 1; i++) {
 		top = cpu->tss.ist[i];
-		if (rsp <= top && top - rsp <= IST_STACK_SIZE + PAGE_SIZE)
+		if (rsp <= top && top - rsp <= *size + PAGE_SIZE)
 			return top;
 	}
 	return 0;
@@ -150,7 +155,7 @@ static void put_backtrace(const struct pcpu *cpu, uint64_t rip, uint64_t rsp)
 		.text = (const uint8_t *)_text_start,
 		.symbols = {symbols_start, symbols_names, symbols_count},
 	};
-	uint64_t top = cpu ? stack_end(cpu, rsp) : 0;
+	uint64_t size, top = cpu ? stack_end(cpu, rsp, &size) : 0;
 
 	put("  at ");
 	put_address(rip);
@@ -158,8 +163,8 @@ static void put_backtrace(const struct pcpu *cpu, uint64_t rip, uint64_t rsp)
 	if (!top)
 		return;
 	/* Below it is the guard page. */
-	if (top - rsp > STACK_SIZE)
-		rsp = top - STACK_SIZE;
+	if (top - rsp > size)
+		rsp = top - size;
 	rsp = ALIGN_UP(rsp, 8);
 	backtrace(&code, rip, (const uint64_t *)(uintptr_t)rsp, (top - rsp) / 8, BACKTRACE_MAX,
 		  put_caller, NULL);

@@ -412,12 +412,12 @@ unsigned int boot_check_vm(const struct boot_vm *vm, boot_report *report, void *
 
 /*
  * What is the same on all machines (the monitor's text, MTRR tables and the like), and for each
- * core (stacks, descriptor tables, the scheduler's page), each VM (its structures and bitmaps) and
+ * core (stacks, struct pcpu, what VMXON or VMRUN want), each VM (its structures and bitmaps) and
  * each vCPU (its VMCS or VMCB, APIC page, MSR bitmap and XSAVE area), beside console rings and page
  * tables. A core and its vCPU together stay below 128 KiB.
  */
 #define POOL_FIXED    KIB(512)
-#define POOL_PER_CPU  ((PERCPU_PAGES + 1 + HV_CPU_PAGES) * PAGE_SIZE)
+#define POOL_PER_CPU  (PERCPU_BYTES + HV_CPU_PAGES * PAGE_SIZE)
 #define POOL_PER_VM   KIB(64)
 #define POOL_PER_VCPU KIB(40)
 

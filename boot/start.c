@@ -198,7 +198,7 @@ static void init_cpus(const struct handover *h)
 		ids[i] = h->cpus[i].apic_id;
 	must(percpu_init(ids, (unsigned int)h->cpu_count), "per-processor memory");
 	for (unsigned int i = 0; i < cpu_count; i++)
-		must(sched_init_cpu(pcpus[i]), "scheduler");
+		sched_init_cpu(pcpus[i]);
 }
 
 static bool needs_x2apic(const struct handover *h)

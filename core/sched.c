@@ -70,10 +70,11 @@ void sched_keep_house_now(void)
 	sched_of(this_cpu())->housekeeping_at = 0;
 }
 
-int sched_init_cpu(struct pcpu *cpu)
+void sched_init_cpu(struct pcpu *cpu)
 {
-	cpu->core_private = pages_alloc(1);
-	return cpu->core_private ? 0 : -ENOMEM;
+	_Static_assert(sizeof(struct sched) <= PERCPU_CORE_SIZE, "room in struct pcpu");
+
+	cpu->core_private = cpu->core_area;
 }
 
 void sched_place(struct vcpu *v, struct pcpu *cpu)

@@ -17,8 +17,8 @@ struct vm;
 
 /* The time slice, SCHED_SLICE_US until then. At boot. */
 void sched_set_slice(uint32_t us);
-/* Prepares CPU's queue. At boot. -ENOMEM. */
-int sched_init_cpu(struct pcpu *cpu);
+/* Prepares CPU's queue, in its core_area. At boot. */
+void sched_init_cpu(struct pcpu *cpu);
 /* Puts V into CPU's queue. At boot, before cores run. */
 void sched_place(struct vcpu *v, struct pcpu *cpu);
 /* How many vCPUs have been placed on CPU. */

@@ -30,7 +30,7 @@ static uint64_t alloc_stack(uint64_t size)
 
 static int alloc_stacks(struct pcpu *cpu)
 {
-	cpu->stack_top = alloc_stack(STACK_SIZE);
+	cpu->stack_top = alloc_stack(percpu_stack_size(cpu));
 	if (!cpu->stack_top)
 		return -ENOMEM;
 	for (unsigned int i = IST_NONE + 1; i < IST_COUNT; i++) {
@@ -43,16 +43,17 @@ static int alloc_stacks(struct pcpu *cpu)
 
 int percpu_init(const uint32_t *apic_ids, unsigned int count)
 {
-	_Static_assert(sizeof(struct pcpu) <= PAGE_SIZE, "one page each");
+	struct pcpu *all;
 
 	if (count > CPU_MAX)
 		return -E2BIG;
+	all = pages_alloc(ALIGN_UP(count * sizeof(*all), PAGE_SIZE) / PAGE_SIZE);
+	if (!all)
+		return -ENOMEM;
 	for (unsigned int i = 0; i < count; i++) {
-		struct pcpu *cpu = pages_alloc(1);
+		struct pcpu *cpu = &all[i];
 		int err;
 
-		if (!cpu)
-			return -ENOMEM;
 		cpu->self = cpu;
 		cpu->id = i;
 		cpu->apic_id = apic_ids[i];
