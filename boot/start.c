@@ -5,6 +5,7 @@
 #include "arch/x86/apic.h"
 #include "arch/x86/cpu.h"
 #include "arch/x86/desc.h"
+#include "arch/x86/errata.h"
 #include "arch/x86/fpu.h"
 #include "arch/x86/host_map.h"
 #include "arch/x86/ioapic_phys.h"
@@ -169,6 +170,7 @@ static uint32_t turned_on;
 void ap_main(struct pcpu *cpu)
 {
 	faults_init_cpu();
+	errata_init_cpu();
 	mitigations_init_cpu();
 	turn_on(cpu);
 	__atomic_add_fetch(&turned_on, 1, __ATOMIC_RELEASE);
@@ -230,6 +232,7 @@ static _Noreturn void run(void)
 	irq_register(VEC_TIMER, on_wakeup);
 	faults_init(acpi);
 	faults_init_cpu();
+	errata_init_cpu();
 	init_clock(acpi);
 	fpu_init();
 	physical_console_init();

@@ -1,0 +1,3 @@
+#include "tests/unit/support/unprivileged.h"
+
+#include "arch/x86/errata.c"
