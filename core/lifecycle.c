@@ -325,14 +325,17 @@ static void log_exits(const struct vm *vm)
 void lifecycle_parked(struct vcpu *v)
 {
 	struct vm *vm = v->vm;
+	bool told;
 
 	if (__atomic_sub_fetch(&vm->running_vcpus, 1, __ATOMIC_ACQ_REL))
 		return;
 	__atomic_store_n(&vm->state, VM_OFF, __ATOMIC_RELEASE);
-	log_exits(vm);
+	told = vm->end != VM_END_REBOOT || may_say(vm);
+	if (told)
+		log_exits(vm);
 	switch (vm->end) {
 	case VM_END_REBOOT:
-		if (may_say(vm))
+		if (told)
 			log_info("vm %s: rebooted", vm->name);
 		if (vm->on_reboot == VM_POLICY_RESTART)
 			vm_start(vm);

@@ -415,13 +415,14 @@ static void test_messages_of_a_vm_are_rationed(void **state)
 	static const struct fake_step reboots[] = {{.guest = reboot_again, .ticks = 10000}};
 
 	(void)state;
-	log_set_level(LOG_INFO);
+	log_set_level(LOG_DEBUG);
 	a->on_reboot = VM_POLICY_RESTART;
 	script(a, 0, reboots, 1);
 	vm_start(a);
 	fake_machine_run(0, 2 * MS);
 	assert_true(a->lives > 100);
 	assert_in_range(lines_with("vm vm0: started") + lines_with("vm vm0: rebooted"), 10, 70);
+	assert_in_range(lines_with("vm vm0: exits: "), 1, 140);
 	/* They come back with time. */
 	fake.tsc += 1000 * MS;
 	fake_machine_run(0, fake.tsc + MS);
