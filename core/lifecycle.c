@@ -249,7 +249,7 @@ static void start_boot_vcpu(struct vcpu *v)
 		vcpu_request(vm->vcpu[i], REQ_START);
 }
 
-/* Whoever takes the request away decides: its core here, vm_stop() or vm_start_again(). */
+/* Whoever takes the request away decides: its core here, or vm_stop(). */
 static bool take(struct vcpu *v, uint32_t request)
 {
 	return __atomic_fetch_and(&v->requests, ~request, __ATOMIC_ACQ_REL) & request;
@@ -287,7 +287,7 @@ bool lifecycle_start(struct vcpu *v)
 	return true;
 }
 
-/* The request comes first: who starts VM again must find it. */
+/* The request comes first: whoever starts VM again starts it behind that. */
 static void ended(struct vm *vm)
 {
 	vcpu_request(vm->vcpu[0], REQ_CLEAN);
@@ -498,9 +498,7 @@ int vm_start_again(struct vm *vm)
 		return -EINVAL;
 	vm->crashes = 0;
 	vm->start_at = 0;
-	/* One whose memory is still being zeroed is not gone yet. */
-	if (!take(vm->vcpu[0], REQ_CLEAN))
-		__atomic_add_fetch(&alive, 1, __ATOMIC_ACQ_REL);
+	__atomic_add_fetch(&alive, 1, __ATOMIC_ACQ_REL);
 	vm_start(vm);
 	return 0;
 }
