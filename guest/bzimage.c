@@ -31,6 +31,7 @@ enum {
 #define PARAGRAPH		   16u
 #define VERSION_2_02		   0x0202u
 #define VERSION_2_03		   0x0203u
+#define VERSION_2_04		   0x0204u
 #define VERSION_2_05		   0x0205u
 #define VERSION_2_06		   0x0206u
 #define VERSION_2_10		   0x020au
@@ -135,15 +136,23 @@ static int choose_entry(struct bzimage *bz, const uint8_t *file, struct strbuf *
 	return 0;
 }
 
+/* SYSSIZE paragraphs; before protocol 2.04 it had two bytes only, and the file's end counts. */
+static uint64_t payload_size(const uint8_t *file, size_t size, uint64_t start)
+{
+	if (get(file, VERSION, 2) >= VERSION_2_04)
+		return get(file, SYSSIZE, 4) * PARAGRAPH;
+	return size > start ? size - start : 0;
+}
+
 /*
- * The file is the boot sector, SETUP_SECTS sectors of real-mode code, and SYSSIZE paragraphs of
- * payload, of which the last may be there in part.
+ * The file is the boot sector, SETUP_SECTS sectors of real-mode code, and the payload, of which the
+ * last paragraph may be there in part.
  */
 static int find_payload(struct bzimage *bz, const uint8_t *file, size_t size, struct strbuf *why)
 {
 	uint64_t setup_sects = file[SETUP_SECTS] ? file[SETUP_SECTS] : 4;
 	uint64_t start = (setup_sects + 1) * SECTOR;
-	uint64_t payload = get(file, SYSSIZE, 4) * PARAGRAPH;
+	uint64_t payload = payload_size(file, size, start);
 	uint64_t least = bz->long_mode ? BZIMAGE_ENTRY : 0;
 
 	if (size + PARAGRAPH - 1 < start + payload) {

@@ -160,6 +160,26 @@ static void old_header(void **state)
 	free(f);
 }
 
+/* Before protocol 2.04 syssize had two bytes, too few for many a kernel: the file says it all. */
+static void old_syssize(void **state)
+{
+	uint8_t *f = fake_bzimage();
+	struct bzimage bz;
+
+	(void)state;
+	fake_put(f, 0x206, 0x203, 2);
+	fake_put(f, 0x1f4, 0xabcd0001, 4);
+	assert_int_equal(parse(&bz, f, FAKE_SIZE), 0);
+	assert_int_equal(bz.payload_size, FAKE_PAYLOAD_SIZE);
+	assert_int_equal(bz.end, 0x100000 + FAKE_PAYLOAD_SIZE);
+	assert_int_equal(parse(&bz, f, FAKE_SETUP_SIZE), -ENOEXEC);
+	fake_put(f, 0x206, 0x204, 2);
+	fake_put(f, 0x1f4, 0x10, 4);
+	assert_int_equal(parse(&bz, f, FAKE_SIZE), 0);
+	assert_int_equal(bz.payload_size, 0x100);
+	free(f);
+}
+
 /* pref_address below 1 MiB is a place for a kernel that can move, and none for one that cannot. */
 static void low_pref_address(void **state)
 {
@@ -278,6 +298,7 @@ int main(void)
 		cmocka_unit_test(refused_headers_32),
 		cmocka_unit_test(protected_mode_entry),
 		cmocka_unit_test(old_header),
+		cmocka_unit_test(old_syssize),
 		cmocka_unit_test(low_pref_address),
 		cmocka_unit_test(extreme_but_legal),
 		cmocka_unit_test(init_size_below_the_payload),
