@@ -10,9 +10,11 @@
 
 /* Offsets in boot_params that are not in the setup header. */
 enum {
-	BP_ACPI_RSDP_ADDR = 0x070,    /* 8 bytes */
+	BP_EXT_MEM_K = 0x002,	      /* 2 bytes */
+	BP_ACPI_RSDP_ADDR = 0x070,    /* 8 */
 	BP_EXT_RAMDISK_IMAGE = 0x0c0, /* 4 */
 	BP_EXT_RAMDISK_SIZE = 0x0c4,  /* 4 */
+	BP_ALT_MEM_K = 0x1e0,	      /* 4 */
 	BP_E820_ENTRIES = 0x1e8,      /* 1 */
 	BP_E820_TABLE = 0x2d0,	      /* 20 each */
 	/* In the setup header: what the boot loader fills in. */
@@ -129,11 +131,15 @@ static int check(const struct guest_image *img, const struct guest_ram *ram, str
 	return make_plan(&plan, img, ram, why);
 }
 
-static void put_e820(struct writer *w, const struct guest_ram *ram)
+/* The map, and for those who know none, how much there is from 1 MiB on. */
+static void put_memory(struct writer *w, const struct guest_ram *ram)
 {
 	struct e820_entry map[E820_COUNT_MAX];
 	unsigned int count = e820_build(map, ram);
+	uint32_t kib = (uint32_t)((ram->low_end - LAYOUT_HIGH_RAM) / KIB(1));
 
+	put_u16(w, LAYOUT_BOOT_PARAMS + BP_EXT_MEM_K, (uint16_t)MIN(kib, (uint32_t)UINT16_MAX));
+	put_u32(w, LAYOUT_BOOT_PARAMS + BP_ALT_MEM_K, kib);
 	put_u8(w, LAYOUT_BOOT_PARAMS + BP_E820_ENTRIES, (uint8_t)count);
 	put_bytes(w, LAYOUT_BOOT_PARAMS + BP_E820_TABLE, map, count * sizeof(map[0]));
 }
@@ -177,7 +183,7 @@ static int load(struct writer *w, const struct guest_image *img, const struct gu
 	put_bytes(w, plan.bz.load, plan.bz.payload, plan.bz.payload_size);
 	put_bytes(w, LAYOUT_CMDLINE, img->cmdline, strlen(img->cmdline) + 1);
 	put_boot_params(w, &plan.bz, img, rsdp);
-	put_e820(w, ram);
+	put_memory(w, ram);
 	if (plan.initrd)
 		put_initrd(w, plan.initrd, img);
 	if (plan.bz.long_mode)

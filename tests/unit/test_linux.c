@@ -158,6 +158,9 @@ static void memory_map(void **state)
 	load(f, GIB(5));
 	assert_int_equal(count, 5);
 	assert_int_equal(boot_param(f, 0x1e8, 1), count);
+	/* For those who know no map: KiB from 1 MiB on, as a BIOS answers 88h and E801h. */
+	assert_int_equal(boot_param(f, 0x1e0, 4), 3 * 1024 * 1024 - 1024);
+	assert_int_equal(boot_param(f, 0x002, 2), 0xffff);
 	expect_bytes(f->vm, f->vm->vcpu[0]->gpr[RSI] + 0x2d0, map, count * sizeof(map[0]));
 }
 
