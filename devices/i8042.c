@@ -29,6 +29,7 @@
 enum {
 	READ_RAM = 0x20,  /* to 3fh */
 	WRITE_RAM = 0x60, /* to 7fh */
+	TEST_PASSWORD = 0xa4,
 	DISABLE_AUX = 0xa7,
 	ENABLE_AUX = 0xa8,
 	TEST_AUX = 0xa9,
@@ -48,6 +49,7 @@ enum {
 
 #define SELF_TEST_GOOD 0x55
 #define TEST_GOOD      0x00
+#define NO_PASSWORD    0xf1
 /* What the controller gives in place of an answer that did not come. */
 #define NO_ANSWER 0xfe
 /* Bit 7: the keyboard is not locked. */
@@ -149,6 +151,9 @@ static void other_command(struct i8042 *k, uint8_t command)
 		break;
 	case ENABLE_KEYBOARD:
 		k->ram[0] &= (uint8_t)~CB_NO_KEYBOARD;
+		break;
+	case TEST_PASSWORD:
+		put(k, NO_PASSWORD, 0);
 		break;
 	case SELF_TEST:
 		self_test(k);

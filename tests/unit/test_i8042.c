@@ -70,6 +70,8 @@ static void tests_pass(void **state)
 	assert_int_equal(ask(0xa9), 0x00);
 	assert_int_equal(status() & (FULL | SYSTEM | CMD), SYSTEM | CMD);
 	assert_int_equal(ask(0xc0) & 0x80, 0x80);
+	/* No password is set. */
+	assert_int_equal(ask(0xa4), 0xf1);
 }
 
 static void command_byte(void **state)
