@@ -8,6 +8,7 @@
 #include "boot/image.h"
 #include "boot/panic.h"
 #include "boot/physical_console.h"
+#include "boot/place.h"
 #include "core/console.h"
 #include "core/cpuid.h"
 #include "core/gmem.h"
@@ -19,7 +20,6 @@
 #include "devices/pc.h"
 #include "guest/acpi_files.h"
 #include "guest/guest.h"
-#include "lib/assert.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -224,75 +224,6 @@ static uint64_t wall_clock_base(const struct handover *h)
 	return h->wall_clock_s ? h->wall_clock_s * 1000000000ull - tsc_to_ns(h->wall_clock_tsc) : 0;
 }
 
-static bool allowed(const struct config_vm *c, unsigned int cpu)
-{
-	for (size_t i = 0; i < c->cpus_count; i++)
-		if (cpu >= c->cpus[i].first && cpu <= c->cpus[i].last)
-			return true;
-	return !c->has_cpus;
-}
-
-static bool has_vcpu_on(const struct vm *vm, const struct pcpu *cpu)
-{
-	for (unsigned int i = 0; i < vm->vcpu_count; i++)
-		if (vm->vcpu[i]->cpu == cpu)
-			return true;
-	return false;
-}
-
-/* What a place must have; each later one is for when cores of this machine have not started. */
-enum choice { OWN, SHARED, ANY, CHOICES };
-
-static bool may_be(const struct vm *vm, const struct config_vm *c, const struct pcpu *cpu,
-		   enum choice choice)
-{
-	if (cpu->state != CPU_ONLINE)
-		return false;
-	return choice == ANY ||
-	       (allowed(c, cpu->id) && (choice == SHARED || !has_vcpu_on(vm, cpu)));
-}
-
-/* The core with the fewest vCPUs of those that may be; the lowest number of equals. */
-static struct pcpu *choose(const struct vm *vm, const struct config_vm *c, enum choice choice)
-{
-	struct pcpu *best = NULL;
-
-	for (unsigned int i = 0; i < cpu_count; i++) {
-		struct pcpu *cpu = pcpus[i];
-
-		if (!may_be(vm, c, cpu, choice))
-			continue;
-		if (!best || sched_load_of(cpu) < sched_load_of(best))
-			best = cpu;
-	}
-	return best;
-}
-
-static void place_vm(struct vm *vm, const struct config_vm *c)
-{
-	for (unsigned int i = 0; i < vm->vcpu_count; i++) {
-		struct pcpu *cpu = NULL;
-		enum choice choice = OWN;
-
-		for (; !cpu && choice < CHOICES; choice++)
-			cpu = choose(vm, c, choice);
-		assert(cpu); /* this one at least is online */
-		if (choice > OWN + 1)
-			log_warn("vm %s: vcpu %u shares a core: not all of this machine's started",
-				 vm->name, i);
-		sched_place(vm->vcpu[i], cpu);
-	}
-}
-
-/* VMs that name their cores first: the others can go around them. */
-static void place(const struct handover *h)
-{
-	for (int named = 1; named >= 0; named--)
-		for (size_t i = 0; i < h->vm_count; i++)
-			if (h->vms[i].config->has_cpus == named)
-				place_vm(vms[i], h->vms[i].config);
-}
-
 void vms_build(const struct handover *h)
 {
 	static struct mtrr mtrr;
@@ -314,7 +245,7 @@ void vms_build(const struct handover *h)
 		log_debug("vm %s: %zu KiB of Socle's memory", vms[i]->name,
 			  (pages_used() - before) * PAGE_SIZE / 1024);
 	}
-	place(h);
+	place_vms(h, vms);
 	check(monitor_init(vms, vm_count, h->config->socle.escape), "monitor");
 }
 
