@@ -162,10 +162,10 @@ $(B)/$(1).so: $(HV_OBJS) $(2) $(B)/$(subst /,-,$(1)).symbols.o efi/socle.lds
 endef
 $(eval $(call link_rule,socle,,))
 
-# tests/hooks/X.c replaces functions of the hypervisor, named in its first line, in an image of its own for tests:
+# tests/hooks/X.c replaces functions of the hypervisor, named in its first comment, in an image of its own for tests:
 # /* wraps: pc_init */ makes callers of pc_init() call __wrap_pc_init().
 HOOKS := $(patsubst tests/hooks/%.c,%,$(wildcard tests/hooks/*.c))
-hook_wraps = $(shell sed -n '1s|.*wraps:\(.*\)\*/.*|\1|p' tests/hooks/$(1).c)
+hook_wraps = $(shell sed -n '0,/\*\//{s|.*wraps:||;s|\*/.*||;p}' tests/hooks/$(1).c)
 $(foreach h,$(HOOKS),$(eval $(call link_rule,hooks/$(h),$(B)/hv/tests/hooks/$(h).o,$(patsubst %,--wrap=%,$(call hook_wraps,$(h))))))
 hooks: $(HOOKS:%=$(B)/hooks/%.efi)
 
