@@ -348,7 +348,8 @@ $(B)/socle.img: $(B)/socle.efi config/samples/sample.cfg $(B)/guest/vmlinuz $(B)
 
 # ---- the benchmark ----------------------------------------------------------------------------------------------
 
-# Both sides run the same guest; a Linux of its own, started by the loader, has KVM and the program that drives it.
+# All sides run the same guest and the same Linux, whose first process is init; the loader starts them where there is no
+# hypervisor, and a Linux with KVM and the program that drives it.
 BENCH := $(B)/bench
 
 $(BENCH)/guest.bin: bench/guest.asm Makefile
@@ -359,9 +360,13 @@ $(BENCH)/kvm: bench/kvm.c Makefile
 	@mkdir -p $(@D)
 	$(HOSTCC) $(COMMON_CFLAGS) -O2 -static -o $@ $< -pthread
 
+$(BENCH)/init: bench/init.c Makefile
+	@mkdir -p $(@D)
+	$(HOSTCC) $(COMMON_CFLAGS) -O2 -static -o $@ $<
+
 $(BENCH)/loader.o: bench/loader.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(HV_CFLAGS) -fno-stack-protector $(EFI_CFLAGS) -c -o $@ $<
+	$(CC) $(HV_CFLAGS) -fno-stack-protector -mindirect-branch=keep $(EFI_CFLAGS) -c -o $@ $<
 
 $(BENCH)/loader.efi: $(BENCH)/loader.o
 	$(LD) -nostdlib -znocombreloc -znoexecstack -shared -Bsymbolic --no-undefined --build-id=none --hash-style=sysv \
@@ -369,7 +374,7 @@ $(BENCH)/loader.efi: $(BENCH)/loader.o
 	$(OBJCOPY) -j .text -j .sdata -j .data -j .dynamic -j .dynsym -j .rel -j .rela -j '.rel.*' -j '.rela.*' \
 		-j .reloc --target efi-app-x86_64 $(@:.efi=.so) $@
 
-BENCH_FILES := $(B)/socle.efi $(BENCH)/guest.bin $(BENCH)/kvm $(BENCH)/loader.efi build/guest/vmlinuz
+BENCH_FILES := $(B)/socle.efi $(B)/hooks/start_cost.efi $(BENCH)/guest.bin $(BENCH)/kvm $(BENCH)/init $(BENCH)/loader.efi build/guest/vmlinuz
 
 # ---- commands ---------------------------------------------------------------------------------------------------
 
@@ -401,7 +406,7 @@ bench:
 
 bench-exits:
 	@tools/setup.sh
-	@$(MAKE) $(B)/socle.efi $(BENCH)/guest.bin build/guest/vmlinuz
+	@$(MAKE) $(B)/socle.efi $(BENCH)/guest.bin $(BENCH)/init build/guest/vmlinuz
 	@$(PYTHON) bench/bench.py --build $(B) --exits-only
 
 check:

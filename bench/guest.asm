@@ -1,6 +1,6 @@
 ; The benchmark's guest: kind = flat64, and the same under KVM (bench/kvm.c). It makes 4 KiB pages of its own, arms its
 ; timer, and measures by RDTSC what its exits cost; with two processors it measures the way to the other one and back
-; instead. It says on COM1
+; instead. Without a hypervisor it leaves out what the processor does not have. It says on COM1
 ;	bench: metric NAME TICKS COUNT		ticks of the TSC for COUNT rounds of a loop, the loop included
 ;	bench: metric spinning GAPS TICKS	times that something came between two instructions of a loop that did nothing
 ;	bench: check NAME ok|wrong
@@ -35,6 +35,10 @@ MSR_X2_SELF	equ 0x83f
 V_TIMER		equ 0x40
 V_IPI		equ 0x41
 
+; Bits of CPUID 1 ECX.
+HAS_X2APIC	equ 21
+HAS_DEADLINE	equ 24
+
 SPIN		equ 200000000		; ticks
 GAP		equ 60			; what two readings in a row are apart at most, of an exit far from it
 
@@ -53,6 +57,12 @@ AP_STACK	equ 0x500000
 TRAMPOLINE	equ 0x8000
 PTE_TABLE	equ 3
 PTE_DEVICE	equ 0x13		; not cached
+
+; To %2 where the processor does not have feature %1.
+%macro UNLESS 2
+	bt	dword [features], %1
+	jnc	%2
+%endmacro
 
 ; The best of ROUNDS times COUNT rounds of the macro %2, as metric %1. It may use all registers but R12 to R15.
 %macro METRIC 2
@@ -117,6 +127,9 @@ start:
 	mov	es, ax
 	call	make_idt
 	lidt	[idt_pointer]
+	mov	eax, 1
+	cpuid
+	mov	[features], ecx
 	call	enable_x2apic
 	mov	eax, 1
 	cpuid
@@ -132,6 +145,11 @@ start:
 %endmacro
 	METRIC	"cpuid", DO_CPUID
 
+	; QEMU has HYPERVISOR set where it emulates the processor itself, and another name.
+	mov	eax, 0x40000000
+	cpuid
+	cmp	ebx, 'KVMK'
+	jne	.after_hypercall
 	xor	eax, eax
 	cpuid
 	cmp	ecx, 'cAMD'
@@ -156,6 +174,7 @@ start:
 %endmacro
 	METRIC	"rdmsr-apic-base", DO_RDMSR
 
+	UNLESS	HAS_DEADLINE, .after_deadline
 ; As a kernel does, each deadline is another one.
 %macro DO_DEADLINE 0
 	mov	ecx, MSR_DEADLINE
@@ -165,6 +184,7 @@ start:
 	wrmsr
 %endmacro
 	METRIC	"wrmsr-tsc-deadline", DO_DEADLINE
+.after_deadline:
 
 %macro DO_UART 0
 	mov	dx, LSR
@@ -191,6 +211,7 @@ start:
 %endmacro
 	METRIC	"mmio-ioapic", DO_IOAPIC
 
+	UNLESS	HAS_X2APIC, .after_self_ipi
 	mov	qword [count_ipi], 0
 %macro DO_SELF_IPI 0
 	mov	ecx, MSR_X2_SELF
@@ -204,6 +225,7 @@ start:
 	CHECK	"self-ipi-each-delivered"
 	cmp	qword [count_ipi], WARMUP + ROUNDS * COUNT
 	VERDICT
+.after_self_ipi:
 
 ; ---- CPUID as it also comes ----------------------------------------------------------------------------------------
 
@@ -221,6 +243,7 @@ start:
 	or	ebx, edx
 	VERDICT
 
+	UNLESS	HAS_X2APIC, .after_in_shadow
 	; The interrupt waits for the instruction behind STI, and for no more.
 	CHECK	"cpuid-in-shadow"
 	mov	qword [irq_rip], 0
@@ -237,6 +260,7 @@ start:
 	lea	rax, [.after_shadow]
 	cmp	[irq_rip], rax
 	VERDICT
+.after_in_shadow:
 
 	; One single-step trap, behind CPUID, with BS in DR6.
 	CHECK	"cpuid-with-tf"
@@ -369,6 +393,7 @@ ap_start:
 
 ; Arms the timer, and forgets the last metric. R9D:R8D is the deadline.
 begin:
+	UNLESS	HAS_DEADLINE, .unarmed
 	mov	ecx, MSR_X2_TIMER
 	mov	eax, V_TIMER | 2 << 17	; TSC-deadline mode
 	xor	edx, edx
@@ -381,6 +406,7 @@ begin:
 	mov	r9d, edx
 	mov	ecx, MSR_DEADLINE
 	wrmsr
+.unarmed:
 	mov	qword [best], -1
 	mov	dword [rounds], ROUNDS
 	mov	dword [warm], 1
@@ -518,6 +544,7 @@ make_idt:
 	ret
 
 enable_x2apic:
+	UNLESS	HAS_X2APIC, .without
 	mov	ecx, MSR_APIC_BASE
 	rdmsr
 	or	eax, 3 << 10
@@ -526,6 +553,7 @@ enable_x2apic:
 	mov	eax, 0x1ff
 	xor	edx, edx
 	wrmsr
+.without:
 	ret
 
 ; ---- interrupts ----------------------------------------------------------------------------------------------------
@@ -658,6 +686,7 @@ gdt_pointer:	dw gdt_end - gdt - 1
 idt_pointer:	dw 4095
 		dq idt
 best:		dq 0
+features:	dd 0
 rounds:		dd 0
 warm:		dd 0
 resume:		dq unexpected

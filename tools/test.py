@@ -116,7 +116,7 @@ def fuzzers(seconds):
 
 def exit_costs():
     """The benchmark's part that has targets: exits' costs, counts, sizes."""
-    run(["make", "build/bench/guest.bin", "build/guest/vmlinuz"])
+    run(["make", "build/bench/guest.bin", "build/bench/init", "build/guest/vmlinuz"])
     return count_tap("bench exits", *run([PYTHON, "-B", "bench/bench.py", "--exits-only"], BENCH_LIMIT))
 
 
