@@ -5,6 +5,7 @@
 #include "arch/x86/msr.h"
 #include "arch/x86/pages.h"
 #include "core/exits.h"
+#include "core/lapic.h"
 #include "core/vm.h"
 #include "lib/err.h"
 #include "lib/string.h"
@@ -103,6 +104,7 @@ static struct cpuid_table *table_of(const struct vm *vm)
 /* KVM_FEATURE_NOP_IO_DELAY, CLOCKSOURCE2, CLOCKSOURCE_STABLE: Linux
  * Documentation/virt/kvm/x86/cpuid.rst. */
 #define KVM_FEATURES (BIT(1) | BIT(3) | BIT(24))
+#define KVM_PV_EOI   BIT(6)
 
 static void host(uint32_t leaf, uint32_t sub, uint32_t r[4])
 {
@@ -232,6 +234,8 @@ static void build_kvm(struct cpuid_table *t)
 	t->kvm[0][EAX] = KVM_BASE + 1;
 	memcpy(&t->kvm[0][EBX], "KVMKVMKVM\0\0\0", 12);
 	t->kvm[1][EAX] = KVM_FEATURES;
+	if (lapic_offers_pv_eoi())
+		t->kvm[1][EAX] |= KVM_PV_EOI;
 }
 
 /* CR4 bits by the CPUID bit that brings them (SDM vol. 3A 2.5). */

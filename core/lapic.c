@@ -169,6 +169,8 @@ static uint32_t read_reg(struct vcpu *v, uint32_t offset)
 		return vapic_timer_count(v);
 	if (offset == APIC_PPR)
 		return vapic_update_ppr(v);
+	if (offset >= APIC_ISR && offset < APIC_TMR)
+		vapic_update_ppr(v); /* the guest may have ended one by itself */
 	return vapic_get(v, offset);
 }
 

@@ -114,6 +114,14 @@ static inline void lapic_set_tpr(struct vcpu *v, uint8_t tpr)
 	v->apic_page[APIC_TPR] = tpr;
 }
 
+/*
+ * MSR_KVM_PV_EOI_EN (Linux Documentation/virt/kvm/x86/msr.rst): a word of the guest's where it may
+ * say that an interrupt has ended, without an exit. -EPERM where it is not offered (v->vid needs
+ * none), or the address is not RAM.
+ */
+int lapic_set_pv_eoi(struct vcpu *v, uint64_t value);
+bool lapic_offers_pv_eoi(void);
+
 /* Would V in HLT wake for an interrupt? Call after lapic_sync(). */
 bool lapic_has_deliverable(struct vcpu *v);
 /* Does LINT0/SVR let an ExtINT from the 8259 through? */

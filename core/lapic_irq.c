@@ -1,5 +1,7 @@
 /* The local APIC's interrupts: pending, in service, priorities, messages and errors. */
+#include "core/gmem.h"
 #include "core/lapic_page.h"
+#include "lib/err.h"
 
 #define WORDS 8 /* of 32 vectors in each of IRR, ISR, TMR; 16 bytes apart */
 
@@ -48,6 +50,64 @@ static int highest(const struct vcpu *v, uint32_t reg)
 	return -1;
 }
 
+/* ---- the end of an interrupt without an exit ---- */
+
+/*
+ * While exactly one edge-triggered interrupt is in service and nothing else is pending, its end
+ * changes nothing that the hypervisor must do: the guest may then end it by clearing bit 0 of its
+ * word, and ISR follows when somebody asks for it.
+ */
+#define PV_EOI_ENABLED	BIT(0)
+#define PV_EOI_RESERVED BIT(1)
+
+bool lapic_offers_pv_eoi(void)
+{
+	return !(hv_caps.features & HV_F_VID);
+}
+
+static uint32_t *pv_eoi_word(struct vcpu *v)
+{
+	return gmem_ptr(v->vm, v->pv_eoi & ~PV_EOI_ENABLED, sizeof(uint32_t));
+}
+
+static void offer_eoi(struct vcpu *v)
+{
+	uint32_t *word = pv_eoi_word(v);
+
+	WRITE_ONCE(*word, READ_ONCE(*word) | 1);
+	v->eoi_offered = true;
+}
+
+/* Before ISR is looked at: it is brought up to date, and the next EOI comes here. */
+static void settle_eoi(struct vcpu *v)
+{
+	uint32_t *word, value;
+
+	if (likely(!v->eoi_offered))
+		return;
+	v->eoi_offered = false;
+	word = pv_eoi_word(v);
+	value = READ_ONCE(*word);
+	if (value & 1)
+		WRITE_ONCE(*word, value & ~1u);
+	else
+		clear_vector(v, APIC_ISR, (uint8_t)highest(v, APIC_ISR));
+}
+
+int lapic_set_pv_eoi(struct vcpu *v, uint64_t value)
+{
+	uint64_t gpa = value & ~PV_EOI_ENABLED;
+
+	if (!lapic_offers_pv_eoi())
+		return -EPERM;
+	if (value & PV_EOI_ENABLED &&
+	    (value & PV_EOI_RESERVED || !gmem_ptr(v->vm, gpa, sizeof(uint32_t))))
+		return -EPERM;
+	settle_eoi(v);
+	v->pv_eoi = value;
+	return 0;
+}
+
 /* ---- priorities: SDM vol. 3A 11.8.3 ---- */
 
 static uint8_t processor_priority(const struct vcpu *v)
@@ -61,7 +121,10 @@ static uint8_t processor_priority(const struct vcpu *v)
 
 uint8_t vapic_update_ppr(struct vcpu *v)
 {
-	uint8_t ppr = processor_priority(v);
+	uint8_t ppr;
+
+	settle_eoi(v);
+	ppr = processor_priority(v);
 
 	/* With v->vid the processor keeps PPR. */
 	if (!v->vid)
@@ -146,6 +209,8 @@ void vapic_irq_reset(struct vcpu *v)
 		vapic_put(v, APIC_TMR + (i << 4), 0);
 		vapic_put(v, APIC_IRR + (i << 4), 0);
 	}
+	v->pv_eoi = 0;
+	v->eoi_offered = false;
 	__atomic_store_n(&v->apic_errors, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&v->extint, false, __ATOMIC_RELAXED);
 }
@@ -205,9 +270,15 @@ void lapic_sync(struct vcpu *v)
 
 void lapic_accept(struct vcpu *v, uint8_t vector)
 {
+	bool alone;
+
+	settle_eoi(v);
+	alone = v->pv_eoi & PV_EOI_ENABLED && highest(v, APIC_ISR) < 0;
 	clear_vector(v, APIC_IRR, vector);
 	set_vector(v, APIC_ISR, vector);
 	vapic_update_ppr(v);
+	if (alone && highest(v, APIC_IRR) < 0 && !test_vector(v, APIC_TMR, vector))
+		offer_eoi(v);
 }
 
 /* Level-triggered vectors end at the I/O APICs too, unless software does that itself (11.8.5). */
@@ -226,8 +297,10 @@ static void broadcast_eoi(struct vcpu *v, uint8_t vector)
 
 void lapic_eoi(struct vcpu *v)
 {
-	int vector = highest(v, APIC_ISR);
+	int vector;
 
+	settle_eoi(v);
+	vector = highest(v, APIC_ISR);
 	if (vector < 0)
 		return;
 	clear_vector(v, APIC_ISR, (uint8_t)vector);

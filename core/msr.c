@@ -372,6 +372,19 @@ static int write_wall_clock(struct vcpu *v, uint32_t index, uint64_t value)
 	return pvclock_write_wall_clock(v, value);
 }
 
+static int read_pv_eoi(struct vcpu *v, uint32_t index, uint64_t *value)
+{
+	(void)index;
+	*value = v->pv_eoi;
+	return lapic_offers_pv_eoi() ? 0 : -EPERM;
+}
+
+static int write_pv_eoi(struct vcpu *v, uint32_t index, uint64_t value)
+{
+	(void)index;
+	return lapic_set_pv_eoi(v, value);
+}
+
 enum msr_vendor { BOTH, INTEL, AMD };
 
 #define FIELD(name) ((uint16_t)offsetof(struct vcpu, name))
@@ -401,6 +414,7 @@ static const struct msr_policy {
 	{MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_WALL_CLOCK_NEW, read_zero, write_wall_clock, BOTH, 0},
 	{MSR_KVM_SYSTEM_TIME_NEW, MSR_KVM_SYSTEM_TIME_NEW, NULL, write_system_time, BOTH,
 	 FIELD(pvclock_gpa)},
+	{MSR_KVM_PV_EOI_EN, MSR_KVM_PV_EOI_EN, read_pv_eoi, write_pv_eoi, BOTH, 0},
 	/* P5 machine-check registers: aliases that always read as "no error" here. */
 	{MSR_IA32_P5_MC_ADDR, MSR_IA32_P5_MC_TYPE, read_zero, write_zero, BOTH, 0},
 	{MSR_IA32_PLATFORM_ID, MSR_IA32_PLATFORM_ID, read_zero, NULL, INTEL, 0},

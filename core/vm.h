@@ -165,6 +165,8 @@ struct vcpu {
 	uint8_t timer_mode,
 		timer_shift;  /* in force: LVT timer mode (bits 18:17), log2 of the divider */
 	uint32_t apic_errors; /* any core: ESR bits since ESR was last written */
+	uint64_t pv_eoi;      /* MSR_KVM_PV_EOI_EN: address, bit 0: enabled */
+	bool eoi_offered;     /* the guest may end the one interrupt in service there */
 
 	/* kvmclock (core/pvclock.c). */
 	uint64_t pvclock_gpa; /* MSR value, bit 0: enabled */

@@ -154,6 +154,19 @@ static void test_spec_ctrl_without_ssbd(void **state)
 	assert_int_equal(put(MSR_IA32_PRED_CMD, 1), 0);
 }
 
+/* The word for the end of an interrupt: only where the processor does not do it itself. */
+static void test_pv_eoi(void **state)
+{
+	(void)state;
+	assert_int_equal(put(MSR_KVM_PV_EOI_EN, 0x3005), 0);
+	assert_int_equal(get(MSR_KVM_PV_EOI_EN), 0x3005);
+	assert_int_equal(put(MSR_KVM_PV_EOI_EN, FAKE_RAM | 1), GP);
+	hv_caps.features |= HV_F_VID;
+	assert_false(readable(MSR_KVM_PV_EOI_EN));
+	assert_int_equal(put(MSR_KVM_PV_EOI_EN, 0), GP);
+	hv_caps.features &= ~(uint32_t)HV_F_VID;
+}
+
 static void test_gp_stays_at_the_instruction(void **state)
 {
 	(void)state;
@@ -490,6 +503,7 @@ int main(void)
 		T(spec_ctrl),
 		T(pred_cmd),
 		T(spec_ctrl_without_ssbd),
+		T(pv_eoi),
 		T(gp_stays_at_the_instruction),
 		T(halves),
 		T(canonical),

@@ -1,4 +1,4 @@
-/* links: core/lapic.c core/lapic_irq.c core/lapic_timer.c tests/unit/support/fake_core.c */
+/* links: core/lapic.c core/gmem.c core/lapic_irq.c core/lapic_timer.c tests/unit/support/fake_core.c */
 /* The guest's local APIC against SDM vol. 3A chapter 11: registers, modes, interrupts. */
 #include "tests/unit/support/fake_core.h"
 

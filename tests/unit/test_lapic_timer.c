@@ -1,4 +1,4 @@
-/* links: core/lapic.c core/lapic_irq.c core/lapic_timer.c tests/unit/support/fake_core.c */
+/* links: core/lapic.c core/gmem.c core/lapic_irq.c core/lapic_timer.c tests/unit/support/fake_core.c */
 /*
  * The APIC timer: SDM vol. 3A 11.5.4. The host's TSC runs at 3 GHz here, the timer's clock at 1
  * GHz.
