@@ -124,7 +124,7 @@ static always_inline bool access_again(const struct bus_region_slot *r, struct v
 	if (unlikely(!r))
 		return false;
 	offset = address - r->base;
-	if (unlikely(offset >= r->size || r->size - offset < size))
+	if (unlikely(r->size < size || offset > r->size - size))
 		return false;
 	spin_lock(&vm->dev_lock);
 	r->handler(r->dev, v, offset, write, size, value);

@@ -27,7 +27,9 @@ static inline void spin_lock(struct spinlock *l)
 
 static inline void spin_unlock(struct spinlock *l)
 {
-	__atomic_store_n(&l->owner, l->owner + 1, __ATOMIC_RELEASE);
+	/* The holder alone writes it: behind all earlier accesses, in one instruction. */
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	l->owner++;
 }
 
 /* For panic() alone: gives up after about SPINS turns. Returns whether the lock was taken. */
