@@ -173,7 +173,7 @@ struct hv_caps {
 					own index */
 };
 
-/* Intercepts that core/ switches at run time, per vCPU. */
+/* Intercepts that core/ switches at run time, per vCPU. TRAP_PAUSE, of loops, is for HV_F_PAUSE. */
 enum { TRAP_HLT = 1, TRAP_PAUSE = 2, TRAP_MWAIT = 4, TRAP_DR = 8, TRAP_RDTSC = 16 };
 
 enum apic_mode { APIC_OFF, APIC_XAPIC, APIC_X2APIC };

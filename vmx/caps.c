@@ -19,6 +19,9 @@ struct vmx_controls vmx_controls;
 #define APIC_DELIVERY (PROC2_APIC_REGISTERS | PROC2_VID)
 #define APIC_CONTROLS (APIC_DELIVERY | PROC2_APIC_ACCESS | PROC2_X2APIC)
 
+/* What derive() looks for beyond the tables; off until it is wanted. */
+#define PROC2_OFF (APIC_CONTROLS | PROC2_PAUSE_LOOP)
+
 bool vmx_present(void)
 {
 	return cpuid(0, 0).eax >= 1 && cpuid(1, 0).ecx & CPUID_1_ECX_VMX;
@@ -263,6 +266,7 @@ static void derive(struct hv_caps *caps)
 	c->invvpid_type = ept & VPID_CAP_SINGLE ? 1 : 2;
 	c->apicv = (proc2_may & APIC_DELIVERY) == APIC_DELIVERY && proc2_may & PROC2_APIC_ACCESS;
 	c->apicv_x2 = (proc2_may & APIC_DELIVERY) == APIC_DELIVERY && proc2_may & PROC2_X2APIC;
+	c->pause_loop = proc2_may & PROC2_PAUSE_LOOP;
 	/* The timer is only of use when an exit does not set it back. */
 	if (!(c->exit & EXIT_SAVE_TIMER) || has_false_timer((uint32_t)caps->raw[RAW_CPUID_1_EAX]))
 		c->pin &= ~(uint32_t)PIN_PREEMPTION_TIMER;
@@ -274,7 +278,7 @@ static void derive(struct hv_caps *caps)
 	caps->features = (c->pin & PIN_PREEMPTION_TIMER ? HV_F_DEADLINE : 0) |
 			 (ept & EPT_CAP_1G ? HV_F_NPT_1G : 0) | HV_F_NEXT_RIP |
 			 (c->apicv ? HV_F_APIC_REGISTERS | HV_F_VID : 0) |
-			 (c->apicv_x2 ? HV_F_X2APIC : 0) |
+			 (c->apicv_x2 ? HV_F_X2APIC : 0) | (c->pause_loop ? HV_F_PAUSE : 0) |
 			 (has_itlb_multihit(caps->raw) ? HV_F_EXEC_4K : 0) |
 			 (caps->raw[RAW_CPUID_7_EDX] & SPEC_CTRL_BITS ? HV_F_SPEC_CTRL : 0) |
 			 (c->proc2 & PROC2_RDTSCP ? 0 : HV_F_NO_RDTSCP) |
@@ -347,7 +351,7 @@ static const char *const raw_names[RAW_COUNT] = {
  */
 static uint64_t bits_in_use(unsigned int i)
 {
-	uint64_t bits = i == RAW_PROC2 ? APIC_CONTROLS : 0;
+	uint64_t bits = i == RAW_PROC2 ? PROC2_OFF : 0;
 
 	for (size_t g = 0; g < ARRAY_SIZE(groups); g++) {
 		if (groups[g].raw != i)

@@ -38,6 +38,7 @@ struct vmx_controls {
 	uint8_t timer_shift; /* the preemption timer counts TSC >> timer_shift */
 	bool apicv; /* APIC-register virtualization and virtual-interrupt delivery, in xAPIC mode */
 	bool apicv_x2; /* and in x2APIC mode */
+	bool pause_loop;
 	uint64_t cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
 	uint8_t invept_type, invvpid_type;
 };

@@ -42,6 +42,8 @@
 	F(ENTRY_INSN_LEN, 0x401a)        \
 	F(TPR_THRESHOLD, 0x401c)         \
 	F(PROC2_CONTROLS, 0x401e)        \
+	F(PLE_GAP, 0x4020)               \
+	F(PLE_WINDOW, 0x4022)            \
 	F(CR0_MASK, 0x6000)              \
 	F(CR4_MASK, 0x6002)              \
 	F(CR0_SHADOW, 0x6004)            \
@@ -189,6 +191,7 @@ enum vmcs_field {
 #define PROC2_UNRESTRICTED   BIT(7)
 #define PROC2_APIC_REGISTERS BIT(8)
 #define PROC2_VID	     BIT(9)
+#define PROC2_PAUSE_LOOP     BIT(10)
 #define PROC2_INVPCID	     BIT(12)
 #define PROC2_XSAVES	     BIT(20)
 

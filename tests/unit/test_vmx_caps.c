@@ -77,7 +77,7 @@ static void test_skylake(void **state)
 	assert_ptr_equal(caps.npt, &ept_format);
 	assert_int_equal(caps.features, HV_F_DEADLINE | HV_F_NPT_1G | HV_F_NEXT_RIP |
 						HV_F_APIC_REGISTERS | HV_F_VID | HV_F_X2APIC |
-						HV_F_EXEC_4K);
+						HV_F_PAUSE | HV_F_EXEC_4K);
 	assert_int_equal(c->revision, 0x2b);
 	assert_int_equal(c->timer_shift, 0);
 	/* Nothing is on that may not be, nothing off that must be on. */
@@ -297,6 +297,7 @@ static void test_optional_controls(void **state)
 		{PROC2_VID, HV_F_VID | HV_F_APIC_REGISTERS | HV_F_X2APIC, false},
 		{PROC2_APIC_ACCESS, HV_F_VID | HV_F_APIC_REGISTERS, false},
 		{PROC2_X2APIC, HV_F_X2APIC, false},
+		{PROC2_PAUSE_LOOP, HV_F_PAUSE, false},
 	};
 
 	(void)state;

@@ -604,6 +604,22 @@ static void test_moved_apic_is_emulated(void **state)
 	assert_true(v->vid);
 }
 
+/* PAUSEs alone never exit, only loops of them (26.1.3), and only when asked for. */
+static void test_loops_of_pause(void **state)
+{
+	(void)state;
+	vmx_controls.pause_loop = true;
+	assert_int_equal(vmx_vcpu_reset(v), 0);
+	assert_int_equal(vmread(VMCS_PROC2_CONTROLS) & PROC2_PAUSE_LOOP, 0);
+	assert_true(vmread(VMCS_PLE_GAP) && vmread(VMCS_PLE_WINDOW) > vmread(VMCS_PLE_GAP));
+	vmx_set_traps(v, TRAP_HLT | TRAP_MWAIT | TRAP_PAUSE);
+	assert_int_equal(vmread(VMCS_PROC2_CONTROLS) & PROC2_PAUSE_LOOP, PROC2_PAUSE_LOOP);
+	assert_int_equal(vmread(VMCS_PROC_CONTROLS) & (PROC_HLT | PROC_MWAIT | PROC_PAUSE),
+			 PROC_HLT | PROC_MWAIT);
+	vmx_set_traps(v, TRAP_HLT | TRAP_MWAIT);
+	assert_int_equal(vmread(VMCS_PROC2_CONTROLS) & PROC2_PAUSE_LOOP, 0);
+}
+
 /* ---- SPEC_CTRL ---- */
 
 static uint64_t spec_ctrl_seen, spec_ctrl_wanted;
@@ -672,6 +688,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(event_is_given_back),
 		T(moved_apic_is_emulated),
+		T(loops_of_pause),
 		T(delivered_event_is_not_given_back),
 		T(nmi_again),
 		T(when_events_may_enter),
