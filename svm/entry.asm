@@ -76,10 +76,14 @@ svm_enter:
 	xor	r9d, r9d
 	xor	r10d, r10d
 	xor	r11d, r11d
-	; Before the first return: it was the guest that had the last word on predictions.
-	ONLY_FOR MIT_RSB, .filled
-	FILL_RETURN_STACK
-.filled:
+	; It was the guest that had the last word on predictions, so the one return that is executed
+	; before svm_fill_return_stack() gets an entry of its own: deeper ones follow calls made here.
+	ONLY_FOR MIT_RSB, .covered
+	call	.over
+	int3
+.over:
+	add	rsp, 8
+.covered:
 	ONLY_FOR MIT_IBPB_EXIT, .guarded
 	WRITE_MSR PRED_CMD_INDEX, PRED_CMD_IBPB
 .guarded:
@@ -92,4 +96,12 @@ svm_enter:
 	pop	r12
 	pop	rbx
 	pop	rbp
+	ret
+
+; void svm_fill_return_stack(void)
+global svm_fill_return_stack:function
+svm_fill_return_stack:
+	ONLY_FOR MIT_RSB, .filled
+	FILL_RETURN_STACK
+.filled:
 	ret

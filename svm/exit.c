@@ -421,9 +421,9 @@ static bool is_bad_cr3_write(const struct vcpu *v, const uint8_t *insn, unsigned
 /*
  * No VMRUN fails here: what is in the VMCB is checked before. QEMU's TCG (7.2) has this exit, with
  * a code of 32 bits, where a processor has #GP(0): when the guest itself loads CR3 with reserved
- * bits.
+ * bits. Kept out of line: its buffer on the stack would cost each exit a frame and its guard.
  */
-static enum exit_next on_invalid(struct vcpu *v, struct hv_exit *x)
+static noinline enum exit_next on_invalid(struct vcpu *v, struct hv_exit *x)
 {
 	uint8_t buf[INSN_MAX];
 	unsigned int n = exit_fetch(v, buf);

@@ -90,6 +90,22 @@ static noinline enum exit_next handle_timed(struct vcpu *v, struct hv_exit *x)
 	return next;
 }
 
+static enum exit_next handle(struct vcpu *v, struct hv_exit *x, bool timed)
+{
+	return likely(!timed) ? svm_handle_exit(v, x) : handle_timed(v, x);
+}
+
+/* An exit from an event's delivery: core/ decides what becomes of the event. */
+static noinline enum exit_next handle_vectored(struct vcpu *v, struct svm_vcpu *s, struct hv_exit *x,
+					       bool timed)
+{
+	enum exit_next next;
+
+	svm_read_vectoring(s, s->vmcb.exitintinfo, &x->vectoring);
+	next = handle(v, x, timed);
+	return next == RESUME && x->vectoring.valid ? LEAVE : next;
+}
+
 int svm_run(struct vcpu *v, struct hv_exit *x)
 {
 	struct svm_vcpu *s = svm_of(v);
@@ -109,14 +125,17 @@ int svm_run(struct vcpu *v, struct hv_exit *x)
 		svm_enter(v, phys_of(&s->vmcb), phys_of(&s->cpu->host));
 		after_exit(v, s);
 		if (unlikely(s->vmcb.exitintinfo & EVENTINJ_V || s->soft_len))
-			svm_read_vectoring(s, s->vmcb.exitintinfo, &x->vectoring);
-		next = likely(!timed) ? svm_handle_exit(v, x) : handle_timed(v, x);
-		if (unlikely(next != RESUME || x->vectoring.valid || nmi_window_open(v, s)))
+			next = handle_vectored(v, s, x, timed);
+		else
+			next = handle(v, x, timed);
+		if (unlikely(next != RESUME || nmi_window_open(v, s)))
 			break;
 		if (unlikely(READ_ONCE(v->requests)) && !run_events(v))
 			break;
 		svm_check_asid(s, m);
 	}
+	/* What follows returns further than what was called since the exit. */
+	svm_fill_return_stack();
 	svm_read_xcr0(v);
 	return next == LEAVE_FAILED ? -EIO : 0;
 }

@@ -185,6 +185,7 @@ typedef void step(struct vmcb *b);
 
 static step *script[8];
 static unsigned int entries;
+static bool uncovered; /* the return stack is as the guest left it */
 static struct cpuid_plain no_plain_leaves;
 static struct vm vm;
 static struct svm_vm svm_vm;
@@ -207,9 +208,15 @@ void svm_enter(struct vcpu *v, uint64_t vmcb_pa, uint64_t host_pa)
 	vmcb()->exitintinfo = 0;
 	vmcb()->exitinfo1 = vmcb()->exitinfo2 = vmcb()->nrip = 0;
 	assert_non_null(script[entries]);
+	uncovered = true;
 	script[entries++](vmcb());
 	if (!script[entries])
 		v->requests |= REQ_YIELD;
+}
+
+void svm_fill_return_stack(void)
+{
+	uncovered = false;
 }
 
 static struct hv_exit run_script(step *a, step *b, step *c)
@@ -223,6 +230,7 @@ static struct hv_exit run_script(step *a, step *b, step *c)
 	script[1] = b;
 	script[2] = c;
 	assert_int_equal(svm_run(&vcpu, &x), 0);
+	assert_false(uncovered); /* the return from here on is one that the guest may have steered */
 	return x;
 }
 
