@@ -186,7 +186,7 @@ static void want_nmi_window(struct svm_vcpu *s)
  * and HLT, and HLT wait for one that has been. With one waiting, HLT is over at once: so it is
  * here.
  */
-static void finish_hlt_in_shadow(struct vcpu *v)
+static noinline void finish_hlt_in_shadow(struct vcpu *v)
 {
 	const struct vmcb *b = &svm_of(v)->vmcb;
 	uint8_t insn[INSN_MAX];
