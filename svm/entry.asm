@@ -76,8 +76,9 @@ svm_enter:
 	xor	r9d, r9d
 	xor	r10d, r10d
 	xor	r11d, r11d
-	; It was the guest that had the last word on predictions, so the one return that is executed
-	; before svm_fill_return_stack() gets an entry of its own: deeper ones follow calls made here.
+	; It was the guest that had the last word on predictions, so the one return that is
+	; executed before svm_fill_return_stack() gets an entry of its own: others follow calls
+	; that were made since.
 	ONLY_FOR MIT_RSB, .covered
 	call	.over
 	int3

@@ -207,8 +207,8 @@ void svm_read_xcr0(struct vcpu *v);
 void svm_enter(struct vcpu *v, uint64_t vmcb_pa, uint64_t host_pa);
 
 /*
- * Entry.asm: overwrites what the guest left in the return stack. After the last exit before a return
- * out of svm_run(): svm_enter() covers its own return only.
+ * Entry.asm: overwrites what the guest left in the return stack. After the last exit before a
+ * return out of svm_run(): svm_enter() covers its own return only.
  */
 void svm_fill_return_stack(void);
 

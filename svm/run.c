@@ -96,9 +96,9 @@ static enum exit_next handle(struct vcpu *v, struct hv_exit *x, bool timed)
 }
 
 /* An exit from an event's delivery: core/ decides what becomes of the event. */
-static noinline enum exit_next handle_vectored(struct vcpu *v, struct svm_vcpu *s, struct hv_exit *x,
-					       bool timed)
+static noinline enum exit_next handle_vectored(struct vcpu *v, struct hv_exit *x, bool timed)
 {
+	struct svm_vcpu *s = svm_of(v);
 	enum exit_next next;
 
 	svm_read_vectoring(s, s->vmcb.exitintinfo, &x->vectoring);
@@ -125,7 +125,7 @@ int svm_run(struct vcpu *v, struct hv_exit *x)
 		svm_enter(v, phys_of(&s->vmcb), phys_of(&s->cpu->host));
 		after_exit(v, s);
 		if (unlikely(s->vmcb.exitintinfo & EVENTINJ_V || s->soft_len))
-			next = handle_vectored(v, s, x, timed);
+			next = handle_vectored(v, x, timed);
 		else
 			next = handle(v, x, timed);
 		if (unlikely(next != RESUME || nmi_window_open(v, s)))

@@ -230,7 +230,7 @@ static struct hv_exit run_script(step *a, step *b, step *c)
 	script[1] = b;
 	script[2] = c;
 	assert_int_equal(svm_run(&vcpu, &x), 0);
-	assert_false(uncovered); /* the return from here on is one that the guest may have steered */
+	assert_false(uncovered); /* returns from here on could be ones that the guest steers */
 	return x;
 }
 
