@@ -76,6 +76,8 @@ unsigned int exit_fetch(struct vcpu *v, uint8_t buf[15]);
  * queued. */
 bool exit_decode(struct vcpu *v, uint8_t buf[INSN_MAX], struct insn *insn);
 
+/* Whether a byte at INSN's address can be read; nothing is. False: a fault is queued. */
+bool exit_readable(struct vcpu *v, const struct insn *insn);
 /* Reads or writes INSN's 16-bit memory operand. False: a fault is queued. */
 bool exit_operand(struct vcpu *v, const struct insn *insn, uint16_t *value, bool write);
 

@@ -298,14 +298,20 @@ static int op_pio_out(void *ctx, uint16_t port, uint32_t value, unsigned int siz
 }
 
 /* The guest's vector registers are the core's while its vCPU is on it. */
-static void op_xmm(void *ctx, unsigned int number, uint8_t buf[16], bool write)
+static uint8_t op_vector(void *ctx, enum insn_vector kind, unsigned int number, uint8_t buf[32],
+			 bool write)
 {
 	(void)ctx;
+	if (kind == INSN_MMX)
+		return fpu_mmx(number, buf, write) ? 0 : EXC_MF;
+	if (kind == INSN_VEX)
+		return fpu_ymm(number, buf, write) ? 0 : EXC_UD;
 	fpu_xmm(number, buf, write);
+	return 0;
 }
 
 static const struct emul_ops ops = {
-	.xmm = op_xmm,
+	.vector = op_vector,
 	.fetch = op_fetch,
 	.read = op_read,
 	.write = op_write,
@@ -465,6 +471,21 @@ bool exit_operand(struct vcpu *v, const struct insn *insn, uint16_t *value, bool
 	}
 	return access_linear(&a, linear, value, sizeof(*value), write ? WALK_WRITE : WALK_READ,
 			     write, false) == 0;
+}
+
+bool exit_readable(struct vcpu *v, const struct insn *insn)
+{
+	struct access a;
+	struct emul_cpu cpu;
+	uint64_t linear, gpa;
+
+	access_init(&a, v);
+	cpu_from_vcpu(&cpu, v);
+	if (emul_operand_address(&cpu, insn, 1, &linear) != EMUL_DONE) {
+		vcpu_exception(v, cpu.exc.vector, cpu.exc.has_error, cpu.exc.error);
+		return false;
+	}
+	return translate(&a, linear, WALK_READ, false, &gpa) == 0;
 }
 
 unsigned int exit_fetch(struct vcpu *v, uint8_t buf[15])

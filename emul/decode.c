@@ -14,7 +14,9 @@ struct cursor {
 	const uint8_t *bytes;
 	size_t n, pos;
 	int err;
-	bool vector; /* VEX, EVEX or XOP */
+	bool vector;		   /* VEX, EVEX or XOP */
+	uint8_t pp;		   /* the mandatory prefix that VEX stands for, */
+	bool vex, wide, no_source; /* that it is VEX; VEX.L; that VEX.vvvv names no register */
 	bool segment_override;
 };
 
@@ -116,19 +118,41 @@ static void decode_prefixes(struct cursor *c, struct insn *i)
 	}
 }
 
-/* VEX, EVEX and XOP: their payload bytes and the opcode. Only the length matters. */
+/*
+ * VEX's fields (2.3.5): R, X and B inverted in FIRST, from LAST on W, vvvv, L and pp; the short
+ * form has R and the latter in one byte.
+ */
+static void decode_vex(struct cursor *c, struct insn *i, uint8_t first, uint8_t last, bool is_short)
+{
+	static const uint8_t prefixes[4] = {0, 0x66, 0xf3, 0xf2};
+
+	c->vex = true;
+	c->pp = prefixes[last & 3];
+	c->wide = last & 4;
+	c->no_source = (last & 0x78) == 0x78;
+	if (i->mode != EMUL_MODE_64)
+		return;
+	i->rex = 0x40 | (~first >> 5 & (is_short ? REX_R : REX_R | REX_X | REX_B));
+	if (!is_short && last & 0x80)
+		i->rex |= REX_W;
+}
+
+/* VEX, EVEX and XOP: their payload bytes and the opcode. Of the latter two only the length matters.
+ */
 static void decode_vector(struct cursor *c, struct insn *i, uint8_t prefix)
 {
-	uint8_t first = take(c);
+	uint8_t first = take(c), last = first;
 
 	if (i->lock || i->rep || i->opsize_prefix || i->rex)
 		invalid(c);
 	c->vector = true;
 	i->map = prefix == 0xc5 ? MAP_0F : prefix == 0x62 ? first & 7 : first & 0x1f;
 	if (prefix != 0xc5)
-		take(c);
+		last = take(c);
 	if (prefix == 0x62)
 		take(c);
+	else if (prefix != 0x8f)
+		decode_vex(c, i, first, last, prefix == 0xc5);
 	i->opcode = take(c);
 }
 
@@ -350,18 +374,32 @@ static void set_sizes(struct insn *i, unsigned int flags)
 	i->src_size = source_size(i, flags);
 }
 
-/* F2h and F3h select an instruction before 66h does (SDM vol. 2 2.1.2). */
-static void decode_vector_move(struct insn *i)
+/* A move has no second source, and one element fits into 128 bits. */
+static bool vex_allows(const struct cursor *c, const struct vector_row *row)
 {
-	uint8_t prefix = i->rep ? i->rep : i->opsize_prefix ? 0x66 : 0;
+	if (!c->no_source || row->flags & VECTOR_MMX)
+		return false;
+	return !c->wide || row->size == 16 || row->flags & VECTOR_ANY_LENGTH;
+}
+
+/* F2h and F3h select an instruction before 66h does (SDM vol. 2 2.1.2). */
+static void decode_vector_move(const struct cursor *c, struct insn *i)
+{
+	uint8_t prefix = c->vex ? c->pp : i->rep ? i->rep : i->opsize_prefix ? 0x66 : 0;
 	const struct vector_row *row = vector_row(i->map, i->opcode, prefix);
 
-	if (!row)
+	if (!row || (c->vex && !vex_allows(c, row)))
 		return;
-	i->op = OP_MOV_XMM;
-	i->dst = row->flags & VECTOR_STORE ? OPND_RM : OPND_XMM;
-	i->src = row->flags & VECTOR_STORE ? OPND_XMM : OPND_RM;
+	i->vector = c->vex ? INSN_VEX : row->flags & VECTOR_MMX ? INSN_MMX : INSN_XMM;
+	i->op = OP_MOV_VECTOR;
+	i->dst = row->flags & VECTOR_STORE ? OPND_RM : OPND_VECTOR;
+	i->src = row->flags & VECTOR_STORE ? OPND_VECTOR : OPND_RM;
 	i->op_size = row->flags & VECTOR_WIDE && i->rex & REX_W ? 8 : row->size;
+	if (row->size == 16 && c->wide)
+		i->op_size = 32;
+	/* There are eight, whatever REX.R says. */
+	if (i->vector == INSN_MMX)
+		i->reg &= 7;
 	i->src_size = i->op_size;
 	i->aligned = row->flags & VECTOR_ALIGNED;
 }
@@ -373,8 +411,10 @@ static void decode_meaning(struct cursor *c, struct insn *i)
 
 	if (!c->vector)
 		row = insn_row(i->map, i->opcode, i->modrm >> 3 & 7, i->rep);
-	/* Its register form is not this one, with 0F 01 E0 to E7 as all of them. */
-	if (row.op == OP_SMSW && !i->mem)
+	/* The register forms are not these, with 0F 01 E0 to E7 as all of them, and fences. */
+	if ((row.op == OP_SMSW || row.op == OP_CLFLUSH) && !i->mem)
+		row.op = OP_NONE;
+	if (row.op == OP_CLFLUSH && (i->modrm >> 3 & 7) == 6 && !i->opsize_prefix)
 		row.op = OP_NONE;
 	if (row.op == OP_MOVSX && i->opcode == 0x63 && i->mode != EMUL_MODE_64)
 		row.op = OP_NONE;
@@ -387,8 +427,8 @@ static void decode_meaning(struct cursor *c, struct insn *i)
 	    !((row.flags & ROW_LOCK) && i->mem && row.op && row.dst == OPND_RM))
 		invalid(c);
 	if (row.op == OP_NONE) {
-		if (i->mem && !c->vector && (i->map == MAP_0F || i->map == MAP_0F38))
-			decode_vector_move(i);
+		if (i->mem && c->vector == c->vex && (i->map == MAP_0F || i->map == MAP_0F38))
+			decode_vector_move(c, i);
 		return;
 	}
 	if ((row.flags & ROW_MEM_ONLY) && !i->mem)

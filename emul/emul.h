@@ -48,8 +48,8 @@ enum emul_access {
 /*
  * Addresses are linear, checked against segment limits and canonical form; an access may cross a
  * page, and then both pages must be translated before the first byte moves. SIZE is 1, 2, 4, 8, or
- * 16 (CMPXCHG16B, XMM): each call is one access of the processor's. 0, or <0 after the callback has
- * recorded what is to happen (an injected page fault).
+ * 16 (CMPXCHG16B, XMM) or 32 (YMM): each call is one access of the processor's. 0, or <0 after the
+ * callback has recorded what is to happen (an injected page fault).
  */
 struct emul_ops {
 	/* Never crosses a page. */
@@ -62,8 +62,13 @@ struct emul_ops {
 	 * not repeat.
 	 */
 	int (*probe_write)(void *ctx, uint64_t linear, unsigned int size);
-	/* All 16 bytes of XMM register NUMBER, to BUF or from it. NULL: those are not executed. */
-	void (*xmm)(void *ctx, unsigned int number, uint8_t buf[16], bool write);
+	/*
+	 * All bytes of vector register NUMBER, to BUF or from it: 8 (INSN_MMX), 16 (INSN_XMM) or 32
+	 * (INSN_VEX, clearing what is above when it writes). 0, or the exception that says why it
+	 * cannot be had. NULL: those are not executed.
+	 */
+	uint8_t (*vector)(void *ctx, enum insn_vector kind, unsigned int number, uint8_t buf[32],
+			  bool write);
 	/* Ports, with size 1, 2 or 4. The privilege to use the port has been checked. */
 	int (*pio_in)(void *ctx, uint16_t port, uint32_t *value, unsigned int size);
 	int (*pio_out)(void *ctx, uint16_t port, uint32_t value, unsigned int size);

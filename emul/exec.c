@@ -374,23 +374,35 @@ static enum emul_result run_cmpxchg8b(struct exec *x)
 	return EMUL_DONE;
 }
 
-/* What is shorter than the register comes with zeros above it. */
-static enum emul_result run_mov_xmm(struct exec *x)
+/*
+ * What is shorter than the register comes with zeros above it. The register is asked for first in
+ * any case: where it cannot be had, nothing is read.
+ */
+static enum emul_result run_mov_vector(struct exec *x)
 {
 	const struct insn *i = &x->insn;
-	uint8_t value[16] = {0};
+	uint8_t value[32] = {0}, vector;
 
-	if (!x->ops->xmm)
+	if (!x->ops->vector)
 		return EMUL_UNSUPPORTED;
-	if (i->aligned && !IS_ALIGNED(x->linear, 16))
+	if (i->aligned && !IS_ALIGNED(x->linear, i->op_size))
 		return exec_raise_gp(x);
-	if (i->dst == OPND_RM) {
-		x->ops->xmm(x->ctx, i->reg, value, false);
+	vector = x->ops->vector(x->ctx, i->vector, i->reg, value, false);
+	if (vector)
+		return raise(x, vector, false);
+	if (i->dst == OPND_RM)
 		return x->ops->write(x->ctx, x->linear, value, i->op_size) ? EMUL_FAULT : EMUL_DONE;
-	}
+	memset(value, 0, sizeof(value));
 	if (x->ops->read(x->ctx, x->linear, value, i->op_size, EMUL_READ))
 		return EMUL_FAULT;
-	x->ops->xmm(x->ctx, i->reg, value, true);
+	x->ops->vector(x->ctx, i->vector, i->reg, value, true);
+	return EMUL_DONE;
+}
+
+/* A device's memory is in no cache; the address has been checked. */
+static enum emul_result run_clflush(struct exec *x)
+{
+	(void)x;
 	return EMUL_DONE;
 }
 
@@ -439,7 +451,8 @@ static const struct {
 	[OP_IMUL_IMM] = {do_imul, NULL, WRITES},
 	[OP_BSF... OP_POPCNT] = {do_scan, NULL, WRITES},
 	[OP_SMSW] = {do_smsw, NULL, WRITES},
-	[OP_MOV_XMM] = {NULL, run_mov_xmm, UPDATES},
+	[OP_CLFLUSH] = {NULL, run_clflush, READS},
+	[OP_MOV_VECTOR] = {NULL, run_mov_vector, UPDATES},
 	[OP_PUSH] = {NULL, run_push, READS},
 	[OP_POP] = {NULL, run_pop, 0},
 	[OP_MOVS... OP_OUTS] = {NULL, exec_string, 0},

@@ -90,8 +90,9 @@ enum insn_op {
 	OP_TZCNT,
 	OP_LZCNT,
 	OP_POPCNT,
-	OP_SMSW,    /* to memory alone */
-	OP_MOV_XMM, /* SSE's moves between memory and a register */
+	OP_SMSW,       /* to memory alone */
+	OP_CLFLUSH,    /* and CLFLUSHOPT, CLWB */
+	OP_MOV_VECTOR, /* moves between memory and an MMX, XMM or YMM register */
 	OP_PUSH,
 	OP_POP,
 	OP_MOVS,
@@ -113,26 +114,31 @@ enum insn_operand {
 	OPND_IMM,  /* `imm` */
 	OPND_ONE,  /* the constant 1 of D0 and D1 */
 	OPND_CL,
-	OPND_XMM, /* XMM register `reg` */
+	OPND_VECTOR, /* register `reg` of `vector` */
 };
+
+/* Which registers OPND_VECTOR names. A VEX prefix clears what is above the bytes that are loaded.
+ */
+enum insn_vector { INSN_MMX, INSN_XMM, INSN_VEX };
 
 struct insn {
 	uint8_t length;	   /* bytes, 1 to 15 */
 	uint8_t op;	   /* enum insn_op */
 	uint8_t dst, src;  /* enum insn_operand */
-	uint8_t op_size;   /* bytes: 1, 2, 4, 8; 16 for CMPXCHG16B and of XMM */
+	uint8_t op_size;   /* bytes: 1, 2, 4, 8; 16 for CMPXCHG16B and of XMM, 32 of YMM */
 	uint8_t src_size;  /* bytes; differs from op_size for MOVZX and MOVSX only */
 	uint8_t addr_size; /* bytes: 2, 4, 8 */
 	uint8_t mode;	   /* enum emul_mode */
 	uint8_t map;	   /* 0: one byte, 1: 0F, 2: 0F38, 3: 0F3A, more by EVEX */
 	uint8_t opcode;
-	uint8_t modrm; /* 0 when there is none */
-	uint8_t rex;   /* the REX prefix, 0 for none */
-	uint8_t rep;   /* F2h, F3h (the last of them), or 0 */
+	uint8_t modrm;	/* 0 when there is none */
+	uint8_t rex;	/* the REX prefix, 0 for none */
+	uint8_t rep;	/* F2h, F3h (the last of them), or 0 */
+	uint8_t vector; /* enum insn_vector, with OP_MOV_VECTOR */
 	bool lock;
 	bool opsize_prefix; /* 66h */
 	bool has_modrm;
-	bool aligned;	 /* OP_MOV_XMM: #GP unless the operand is aligned to its size */
+	bool aligned;	 /* OP_MOV_VECTOR: #GP unless the operand is aligned to its size */
 	bool mem;	 /* OPND_RM is memory */
 	uint8_t reg, rm; /* register numbers, REX.R and REX.B included */
 	/* The memory operand's address: also the source of MOVS, CMPS, LODS, OUTS (`seg` alone). */

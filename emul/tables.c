@@ -83,6 +83,7 @@ enum {
 	GROUP_8,
 	GROUP_9,
 	GROUP_11,
+	GROUP_15,
 	GROUP_COUNT
 };
 
@@ -126,6 +127,9 @@ static const struct insn_row groups[GROUP_COUNT][8] = {
 		     {OP_BTC, RM, IMM, LOCK}},
 	[GROUP_9] = {[1] = {OP_CMPXCHG8B, RM, 0, LOCK | ROW_MEM_ONLY}},
 	[GROUP_11] = {{OP_MOV, RM, IMM, 0}},
+	/* Of memory; CLWB has a 66h. */
+	[GROUP_15] = {[6] = {OP_CLFLUSH, 0, RM, ROW_SRC_8 | ROW_NO_PREFIX},
+		      {OP_CLFLUSH, 0, RM, ROW_SRC_8 | ROW_NO_PREFIX}},
 };
 
 #define GROUP(n, src, flags)                  \
@@ -207,6 +211,7 @@ static const struct insn_row rows_0f[256] = {
 	[0xab] = {OP_BTS, RM, REG, LOCK},
 	[0xac] = {OP_SHRD, RM, REG, 0},
 	[0xad] = {OP_SHRD, RM, REG, 0},
+	[0xae] = GROUP(GROUP_15, 0, 0),
 	[0xaf] = {OP_IMUL_REG, REG, RM, 0},
 	[0xb0] = {OP_CMPXCHG, RM, REG, ROW_BYTE | LOCK},
 	[0xb1] = {OP_CMPXCHG, RM, REG, LOCK},
@@ -230,31 +235,34 @@ static const struct insn_row rows_0f38[256] = {
 	[0xf1] = {OP_MOVBE, RM, REG, ROW_MEM_ONLY | ROW_NO_PREFIX},
 };
 
-/* Those of MMX registers are not executed: with an x87 exception pending they would raise it here.
- */
 static const struct vector_row vector_rows[] = {
-	{1, 0x10, 0x00, 16, 0}, /* MOVUPS */
-	{1, 0x10, 0x66, 16, 0}, /* MOVUPD */
-	{1, 0x10, 0xf3, 4, 0},	/* MOVSS */
-	{1, 0x10, 0xf2, 8, 0},	/* MOVSD */
+	{1, 0x10, 0x00, 16, 0},		       /* MOVUPS */
+	{1, 0x10, 0x66, 16, 0},		       /* MOVUPD */
+	{1, 0x10, 0xf3, 4, VECTOR_ANY_LENGTH}, /* MOVSS */
+	{1, 0x10, 0xf2, 8, VECTOR_ANY_LENGTH}, /* MOVSD */
 	{1, 0x11, 0x00, 16, VECTOR_STORE},
 	{1, 0x11, 0x66, 16, VECTOR_STORE},
-	{1, 0x11, 0xf3, 4, VECTOR_STORE},
-	{1, 0x11, 0xf2, 8, VECTOR_STORE},
+	{1, 0x11, 0xf3, 4, VECTOR_ANY_LENGTH | VECTOR_STORE},
+	{1, 0x11, 0xf2, 8, VECTOR_ANY_LENGTH | VECTOR_STORE},
 	{1, 0x28, 0x00, 16, VECTOR_ALIGNED}, /* MOVAPS */
 	{1, 0x28, 0x66, 16, VECTOR_ALIGNED}, /* MOVAPD */
 	{1, 0x29, 0x00, 16, VECTOR_ALIGNED | VECTOR_STORE},
 	{1, 0x29, 0x66, 16, VECTOR_ALIGNED | VECTOR_STORE},
 	{1, 0x2b, 0x00, 16, VECTOR_ALIGNED | VECTOR_STORE}, /* MOVNTPS */
 	{1, 0x2b, 0x66, 16, VECTOR_ALIGNED | VECTOR_STORE}, /* MOVNTPD */
-	{1, 0x6e, 0x66, 4, VECTOR_WIDE},		    /* MOVD, MOVQ */
-	{1, 0x6f, 0x66, 16, VECTOR_ALIGNED},		    /* MOVDQA */
-	{1, 0x6f, 0xf3, 16, 0},				    /* MOVDQU */
+	{1, 0x6e, 0x00, 4, VECTOR_MMX | VECTOR_WIDE},	    /* MOVD, MOVQ */
+	{1, 0x6e, 0x66, 4, VECTOR_WIDE},
+	{1, 0x6f, 0x00, 8, VECTOR_MMX},	     /* MOVQ */
+	{1, 0x6f, 0x66, 16, VECTOR_ALIGNED}, /* MOVDQA */
+	{1, 0x6f, 0xf3, 16, 0},		     /* MOVDQU */
+	{1, 0x7e, 0x00, 4, VECTOR_MMX | VECTOR_WIDE | VECTOR_STORE},
 	{1, 0x7e, 0x66, 4, VECTOR_WIDE | VECTOR_STORE},
 	{1, 0x7e, 0xf3, 8, 0}, /* MOVQ */
+	{1, 0x7f, 0x00, 8, VECTOR_MMX | VECTOR_STORE},
 	{1, 0x7f, 0x66, 16, VECTOR_ALIGNED | VECTOR_STORE},
 	{1, 0x7f, 0xf3, 16, VECTOR_STORE},
 	{1, 0xd6, 0x66, 8, VECTOR_STORE},		    /* MOVQ */
+	{1, 0xe7, 0x00, 8, VECTOR_MMX | VECTOR_STORE},	    /* MOVNTQ */
 	{1, 0xe7, 0x66, 16, VECTOR_ALIGNED | VECTOR_STORE}, /* MOVNTDQ */
 	{1, 0xf0, 0xf2, 16, 0},				    /* LDDQU */
 	{2, 0x2a, 0x66, 16, VECTOR_ALIGNED},		    /* MOVNTDQA */

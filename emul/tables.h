@@ -42,16 +42,23 @@ struct insn_row {
 };
 
 /*
- * A move between memory and an XMM register, by its mandatory prefix (0, 66h, F2h, F3h; SDM vol. 2
- * 2.1.2).
+ * A move between memory and a vector register, by its mandatory prefix (0, 66h, F2h, F3h; SDM
+ * vol. 2 2.1.2), which a VEX prefix contains.
  */
 struct vector_row {
 	uint8_t map, opcode, prefix;
-	uint8_t size; /* bytes in memory; with REX.W those of VECTOR_WIDE have 8 */
+	uint8_t size; /* bytes in memory; with REX.W those of VECTOR_WIDE have 8, with VEX.L 16
+			 become 32 */
 	uint8_t flags;
 };
 
-enum vector_row_flag { VECTOR_STORE = 1, VECTOR_ALIGNED = 2, VECTOR_WIDE = 4 };
+enum vector_row_flag {
+	VECTOR_STORE = 1,
+	VECTOR_ALIGNED = 2,
+	VECTOR_WIDE = 4,
+	VECTOR_MMX = 8,	       /* of an MMX register: there is none with VEX */
+	VECTOR_ANY_LENGTH = 16 /* of one element, where VEX.L means nothing */
+};
 
 /* NULL: there is none. */
 const struct vector_row *vector_row(unsigned int map, uint8_t opcode, uint8_t prefix);

@@ -16,6 +16,8 @@
 #define MXCSR_INIT   0x1f80
 #define COMPONENTS   63
 
+#define FSW_ES BIT(7) /* an exception that is not masked waits: SDM vol. 1 8.1.3.3 */
+
 static struct {
 	bool xsave, xsaves;
 	bool pointers_stay; /* see forget_pointers() */
@@ -122,36 +124,69 @@ void fpu_restore(const void *area, uint64_t mask)
 		__asm__ volatile("fxrstor64 (%0)" ::"r"(area) : "memory");
 }
 
-#define XMM(n)                                                                              \
+/* The number is part of the instruction. */
+#define MOVE(insn, reg, n)                                                                  \
 	case n:                                                                             \
 		if (write)                                                                  \
-			__asm__ volatile("movdqu (%0), %%xmm" #n ::"r"(buf) : "memory");    \
+			__asm__ volatile(insn " (%0), %%" reg #n ::"r"(buf) : "memory");    \
 		else                                                                        \
-			__asm__ volatile("movdqu %%xmm" #n ", (%0)" ::"r"(buf) : "memory"); \
-		break
+			__asm__ volatile(insn " %%" reg #n ", (%0)" ::"r"(buf) : "memory"); \
+		break;
 
-/* The number is part of the instruction. */
+#define MOVE_0_TO_7(insn, reg) \
+	MOVE(insn, reg, 0)     \
+	MOVE(insn, reg, 1)     \
+	MOVE(insn, reg, 2)     \
+	MOVE(insn, reg, 3)     \
+	MOVE(insn, reg, 4)     \
+	MOVE(insn, reg, 5)     \
+	MOVE(insn, reg, 6)     \
+	MOVE(insn, reg, 7)
+
+#define MOVE_0_TO_15(insn, reg) \
+	MOVE_0_TO_7(insn, reg)  \
+	MOVE(insn, reg, 8)      \
+	MOVE(insn, reg, 9)      \
+	MOVE(insn, reg, 10)     \
+	MOVE(insn, reg, 11)     \
+	MOVE(insn, reg, 12)     \
+	MOVE(insn, reg, 13)     \
+	MOVE(insn, reg, 14)     \
+	MOVE(insn, reg, 15)
+
 void fpu_xmm(unsigned int number, uint8_t buf[16], bool write)
 {
 	clear_ts();
 	switch (number & 15) {
-		XMM(0);
-		XMM(1);
-		XMM(2);
-		XMM(3);
-		XMM(4);
-		XMM(5);
-		XMM(6);
-		XMM(7);
-		XMM(8);
-		XMM(9);
-		XMM(10);
-		XMM(11);
-		XMM(12);
-		XMM(13);
-		XMM(14);
-		XMM(15);
+		MOVE_0_TO_15("movdqu", "xmm")
 	}
+}
+
+bool fpu_ymm(unsigned int number, uint8_t buf[32], bool write)
+{
+	const uint64_t needed = XCR0_SSE | XCR0_AVX;
+
+	if (!fpu.xsave || (xgetbv(0) & needed) != needed)
+		return false;
+	clear_ts();
+	switch (number & 15) {
+		MOVE_0_TO_15("vmovdqu", "ymm")
+	}
+	return true;
+}
+
+bool fpu_mmx(unsigned int number, uint8_t buf[8], bool write)
+{
+	uint16_t status;
+
+	clear_ts();
+	__asm__ volatile("fnstsw %0" : "=a"(status));
+	if (status & FSW_ES)
+		return false;
+	switch (number & 7) {
+		MOVE_0_TO_7("movq", "mm")
+	}
+	return true;
 }
 
 void fpu_set_xcr0(uint64_t value)

@@ -44,6 +44,18 @@ void fpu_restore(const void *area, uint64_t mask);
 void fpu_xmm(unsigned int number, uint8_t buf[16], bool write);
 
 /*
+ * YMM register NUMBER (0 to 15) likewise; what is above it is cleared by a write. False, and
+ * nothing done: XCR0 has it off.
+ */
+bool fpu_ymm(unsigned int number, uint8_t buf[32], bool write);
+
+/*
+ * MMX register NUMBER (0 to 7) likewise; either way x87's registers are MMX's from then on. False,
+ * and nothing done: an x87 exception waits, which the access would raise here.
+ */
+bool fpu_mmx(unsigned int number, uint8_t buf[8], bool write);
+
+/*
  * Load XCR0 (IA32_XSS) where it differs from what the core has; VALUE must be a supported one.
  * No-ops where there is none.
  */

@@ -42,7 +42,7 @@ static int outcome(struct guest *g)
 
 static void check_size(unsigned int size)
 {
-	assert(size && size <= 16 && (size & (size - 1)) == 0);
+	assert(size && size <= 32 && (size & (size - 1)) == 0);
 }
 
 static int fetch(void *ctx, uint64_t linear, void *buf, unsigned int size)
@@ -91,18 +91,20 @@ static int pio_out(void *ctx, uint16_t port, uint32_t value, unsigned int size)
 	return outcome(ctx);
 }
 
-static void xmm(void *ctx, unsigned int number, uint8_t buf[16], bool write)
+static uint8_t vector(void *ctx, enum insn_vector kind, unsigned int number, uint8_t buf[32],
+		      bool write)
 {
-	assert(number < 16);
+	assert(number < (kind == INSN_MMX ? 8 : 16));
 	if (!write)
-		fill(ctx, number, buf, 16);
+		fill(ctx, number, buf, kind == INSN_MMX ? 8 : kind == INSN_XMM ? 16 : 32);
+	return 0;
 }
 
 static const struct emul_ops ops = {.fetch = fetch,
 				    .read = read_memory,
 				    .write = write_memory,
 				    .probe_write = probe_write,
-				    .xmm = xmm,
+				    .vector = vector,
 				    .pio_in = pio_in,
 				    .pio_out = pio_out};
 

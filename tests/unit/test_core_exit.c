@@ -198,6 +198,31 @@ static void test_xmm(void **state)
 	assert_int_equal(device.value[3], 0x1122334455669988);
 }
 
+/* What cannot be had raises what says so, and the device hears nothing. */
+static void test_wide_and_mmx(void **state)
+{
+	(void)state;
+	map(0, DEVICE | PTE_PW);
+	v->gpr[RBX] = LINEAR + 0x10;
+	device.answer = 0x1122334455667788;
+	NPF("\xc5\xfe\x6f\x13"); /* vmovdqu ymm2, [rbx] */
+	assert_done(4);
+	assert_int_equal(device.count, 4);
+	assert_int_equal(fake_ymm[2][31], 0x11);
+	NPF("\x0f\x7f\x0b"); /* movq [rbx], mm1 */
+	assert_done(3);
+	assert_int_equal(device.count, 5);
+	fake_avx_off = fake_x87_waits = true;
+	NPF("\xc5\xfe\x6f\x13");
+	assert_int_equal(v->pending.vector, EXC_UD);
+	v->pending.valid = false;
+	NPF("\x0f\x7f\x0b");
+	assert_int_equal(v->pending.vector, EXC_MF);
+	v->pending.valid = false;
+	fake_avx_off = fake_x87_waits = false;
+	assert_int_equal(device.count, 5);
+}
+
 /* The tables' accessed and dirty bits, as the processor sets them (4.8). */
 static void test_accessed_and_dirty(void **state)
 {
@@ -795,6 +820,7 @@ int main(void)
 		T(read_and_write),
 		T(accessed_and_dirty),
 		T(xmm),
+		T(wide_and_mmx),
 		T(faults_of_the_operand),
 		T(across_a_page),
 		T(across_a_page_that_is_not_there),

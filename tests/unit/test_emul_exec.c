@@ -118,20 +118,25 @@ static int pio_out(void *ctx, uint16_t port, uint32_t value, unsigned int size)
 	return count_access(m);
 }
 
-static uint8_t xmm_registers[16][16];
+static uint8_t xmm_registers[16][32], mmx_registers[8][8], refuse_vector;
 
-static void xmm(void *ctx, unsigned int number, uint8_t buf[16], bool write)
+static uint8_t vector(void *ctx, enum insn_vector kind, unsigned int number, uint8_t buf[32],
+		      bool write)
 {
+	uint8_t *reg = kind == INSN_MMX ? mmx_registers[number & 7] : xmm_registers[number & 15];
+
 	(void)ctx;
-	assert_true(number < 16);
-	memcpy(write ? xmm_registers[number] : buf, write ? buf : xmm_registers[number], 16);
+	assert_true(number < (kind == INSN_MMX ? 8 : 16));
+	if (!refuse_vector)
+		memcpy(write ? reg : buf, write ? buf : reg, 8u << kind);
+	return refuse_vector;
 }
 
 static const struct emul_ops ops = {.fetch = fetch,
 				    .read = read_memory,
 				    .write = write_memory,
 				    .probe_write = probe_write,
-				    .xmm = xmm,
+				    .vector = vector,
 				    .pio_in = pio_in,
 				    .pio_out = pio_out};
 
@@ -142,7 +147,7 @@ static void start(enum emul_mode mode)
 {
 	memset(&m, 0, sizeof(m));
 	for (unsigned int i = 0; i < 16; i++)
-		for (unsigned int k = 0; k < 16; k++)
+		for (unsigned int k = 0; k < 32; k++)
 			xmm_registers[i][k] = (uint8_t)(16 * i + k);
 	m.bad_page = NO_FAULT;
 	m.cpu.mode = mode;
@@ -472,43 +477,9 @@ static void test_cmpxchg16b_alignment(void **state)
 	assert_done(RUN(0x0f, 0xc7, 0x0b));
 }
 
-/* Quotients that just fit, and those that do not: with SIZE bytes, *HIGH:*LOW by DIVISOR. */
-static void test_division(void **state)
+static void test_division_by_zero(void **state)
 {
-	static const struct {
-		bool is_signed, fits;
-		uint8_t size;
-		uint64_t high, low, divisor, quotient, remainder;
-	} cases[] = {
-		{false, false, 4, 0, 1, 0, 0, 0},
-		{false, true, 4, 6, 0xffffffff, 7, 0xffffffff, 6},
-		{false, false, 4, 7, 0, 7, 0, 0},
-		{false, true, 8, 6, ~0ull, 7, ~0ull, 6},
-		{false, false, 8, 7, 0, 7, 0, 0},
-		{false, true, 1, 0xfe, 0xff, 0xff, 0xff, 0xfe},
-		{true, false, 1, 0, 0x80, 1, 0, 0},
-		{true, true, 1, 0xff, 0x80, 1, 0x80, 0},
-		{true, false, 1, 0xff, 0x80, 0xff, 0, 0},
-		{true, true, 2, 0xffff, 0xfff9, 2, 0xfffd, 0xffff}, /* -7 by 2 */
-		{true, true, 2, 0, 7, 0xfffe, 0xfffd, 1},
-		{true, true, 8, ~0ull, BIT(63), 1, BIT(63), 0},
-		{true, false, 8, ~0ull, BIT(63), ~0ull, 0, 0},
-		{true, true, 8, BIT(62), 0, BIT(63), BIT(63), 0},
-		{true, false, 8, BIT(63), 0, 1, 0, 0},
-		{true, false, 4, 0, 1, 0, 0, 0},
-	};
-
 	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		uint64_t low = cases[i].low, high = cases[i].high;
-		bool fits = alu_divide(cases[i].is_signed, cases[i].divisor, cases[i].size, &low,
-				       &high);
-
-		if (fits != cases[i].fits ||
-		    (fits && (low != cases[i].quotient || high != cases[i].remainder)))
-			fail_msg("case %zu: %d %llx %llx", i, fits, (unsigned long long)low,
-				 (unsigned long long)high);
-	}
 	start(EMUL_MODE_64);
 	*gpr(EMUL_RBX) = 0x1000;
 	put(0x1000, 0);
@@ -531,11 +502,82 @@ static void test_xmm(void **state)
 	assert_raised(RUN(0x66, 0x0f, 0x6f, 0x0b), 13, 0);
 	assert_raised(RUN(0x0f, 0x29, 0x0b), 13, 0);
 	assert_done(RUN(0xf3, 0x0f, 0x6f, 0x0b));
-	/* Of an MMX register: none that is executed. */
-	start(EMUL_MODE_64);
-	assert_int_equal(RUN(0x0f, 0x6f, 0x0b), EMUL_UNSUPPORTED);
 	/* Between registers there is nothing to execute. */
 	assert_int_equal(RUN(0x66, 0x0f, 0x6f, 0xcb), EMUL_UNSUPPORTED);
+}
+
+static void test_mmx(void **state)
+{
+	static const uint8_t loaded[8] = {0x21, 0x43, 0x65, 0x87};
+
+	(void)state;
+	start(EMUL_MODE_64);
+	*gpr(EMUL_RBX) = 0x1008;
+	put(0x1008, 0xffffffff87654321);
+	assert_done(RUN(0x44, 0x0f, 0x6e, 0x0b)); /* movd mm1, [rbx], REX.R ignored */
+	assert_memory_equal(mmx_registers[1], loaded, 8);
+	assert_done(RUN(0x0f, 0x6f, 0x13)); /* movq mm2, [rbx] */
+	assert_int_equal(mmx_registers[2][7], 0xff);
+	m.log[0] = 0;
+	assert_done(RUN(0x0f, 0xe7, 0x0b)); /* movntq [rbx], mm1 */
+	assert_string_equal(m.log, "w8 1008=87654321");
+	/* An x87 exception that waits is raised, and nothing is read. */
+	start(EMUL_MODE_64);
+	*gpr(EMUL_RBX) = 0x1008;
+	refuse_vector = 16;
+	assert_raised(RUN(0x0f, 0x6f, 0x13), 16, -1);
+	refuse_vector = 0;
+	assert_string_equal(m.log, "");
+}
+
+/* VEX clears what is above; VEX.L has 32 bytes; vvvv must name no register. */
+static void test_vex(void **state)
+{
+	static const uint8_t loaded[32] = {1, 2, 3, 4};
+
+	(void)state;
+	start(EMUL_MODE_64);
+	*gpr(EMUL_RBX) = 0x1008;
+	*gpr(EMUL_R8 + 3) = 0x1000;
+	put(0x1008, 0x0807060504030201);
+	assert_done(RUN(0xc5, 0x79, 0x6e, 0x0b)); /* vmovd xmm9, [rbx] */
+	assert_memory_equal(xmm_registers[9], loaded, 32);
+	assert_done(RUN(0xc4, 0xc1, 0x7e, 0x6f, 0x53, 0x08)); /* vmovdqu ymm2, [r11 + 8] */
+	assert_int_equal(xmm_registers[2][0], 1);
+	m.log[0] = 0;
+	assert_done(RUN(0xc4, 0x61, 0xf9, 0x7e, 0x0b)); /* vmovq [rbx], xmm9 */
+	assert_string_equal(m.log, "w8 1008=4030201");
+	start(EMUL_MODE_64);
+	*gpr(EMUL_RBX) = 0x1008;
+	assert_raised(RUN(0xc5, 0xfd, 0x6f, 0x13), 13, 0); /* vmovdqa ymm2, [rbx] */
+	*gpr(EMUL_RBX) = 0x1010;
+	assert_raised(RUN(0xc5, 0xfd, 0x6f, 0x13), 13, 0);
+	assert_done(RUN(0xc5, 0xf9, 0x6f, 0x13)); /* vmovdqa xmm2, [rbx] */
+	assert_memory_equal(xmm_registers[2] + 16, loaded + 16, 16);
+	start(EMUL_MODE_64);
+	assert_int_equal(RUN(0xc5, 0xf1, 0x6f, 0x13), EMUL_UNSUPPORTED); /* vvvv is XMM1 */
+	assert_int_equal(RUN(0xc5, 0xfd, 0x6e, 0x13), EMUL_UNSUPPORTED); /* vmovd, VEX.L */
+	assert_int_equal(RUN(0xc5, 0xf8, 0x6f, 0x13), EMUL_UNSUPPORTED); /* no MMX with VEX */
+	*gpr(EMUL_RBX) = 0x1008;
+	refuse_vector = 6;
+	assert_raised(RUN(0xc5, 0xfa, 0x6f, 0x13), 6, -1);
+	refuse_vector = 0;
+}
+
+static void test_clflush(void **state)
+{
+	(void)state;
+	start(EMUL_MODE_64);
+	*gpr(EMUL_RBX) = 0x1001;
+	assert_done(RUN(0x0f, 0xae, 0x3b));
+	assert_done(RUN(0x66, 0x0f, 0xae, 0x3b)); /* CLFLUSHOPT */
+	assert_done(RUN(0x66, 0x0f, 0xae, 0x33)); /* CLWB */
+	assert_string_equal(m.log, "");
+	assert_int_equal(RUN(0x0f, 0xae, 0x33), EMUL_UNSUPPORTED); /* XSAVEOPT */
+	assert_int_equal(RUN(0x0f, 0xae, 0xf8), EMUL_UNSUPPORTED); /* SFENCE */
+	start(EMUL_MODE_64);
+	*gpr(EMUL_RBX) = 0x800000000000;
+	assert_raised(RUN(0x0f, 0xae, 0x3b), 13, 0);
 }
 
 /* ---- stack ---- */
@@ -831,8 +873,11 @@ int main(void)
 		cmocka_unit_test(test_linear_wraps_at_4_gib),
 		cmocka_unit_test(test_canonical),
 		cmocka_unit_test(test_cmpxchg16b_alignment),
-		cmocka_unit_test(test_division),
+		cmocka_unit_test(test_division_by_zero),
 		cmocka_unit_test(test_xmm),
+		cmocka_unit_test(test_mmx),
+		cmocka_unit_test(test_vex),
+		cmocka_unit_test(test_clflush),
 		cmocka_unit_test(test_stack_width),
 		cmocka_unit_test(test_rep_in_parts),
 		cmocka_unit_test(test_rep_single_step),

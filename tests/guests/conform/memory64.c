@@ -81,12 +81,32 @@ static void operands(void)
 	DEVICE("movd (%%rbx), %%xmm3\n movd %%xmm3, %%edx");
 	DEVICE("movl $0x10033, %%edx\n movd %%edx, %%xmm9\n movd %%xmm9, (%%rbx)");
 	DEVICE("movl $0x10034, %%edx\n movd %%edx, %%xmm9\n movss %%xmm9, (%%rbx)");
+	DEVICE("movd (%%rbx), %%mm3\n movd %%mm3, %%edx\n emms");
+	DEVICE("movl $0x10035, %%edx\n movd %%edx, %%mm5\n movd %%mm5, (%%rbx)\n emms");
+	DEVICE("clflush (%%rbx)");
 	DEVICE("shldl $4, %%edx, (%%rbx)");
 	DEVICE("shrdl %%cl, %%edx, (%%rbx)");
 	DEVICE("movl -12(%%rbx,%%rcx,4), %%edx");
 	DEVICE("addr32 movl (%%ebx), %%edx");
 	DEVICE("movabsl 0xfec00010, %%eax");
 	DEVICE(".byte 0xf0, 0x89, 0x13");
+}
+
+/* AVX's moves: what is above the 128 bits goes. */
+static void vectors(void)
+{
+	if (!(cpuid(1, 0).c & 1u << 28))
+		return;
+	write_cr4(read_cr4() | 1ul << 18);
+	asm volatile("xsetbv" : : "a"(7), "d"(0), "c"(0));
+	DEVICE("vmovd (%%rbx), %%xmm3\n vmovd %%xmm3, %%edx");
+	DEVICE("movl $0x10036, %%edx\n vmovd %%edx, %%xmm11\n vmovd %%xmm11, (%%rbx)");
+	DEVICE("movl $0x10037, %%edx\n vmovd %%edx, %%xmm7\n vmovss %%xmm7, (%%rbx)");
+	DEVICE("vpcmpeqd %%xmm4, %%xmm4, %%xmm4\n vinsertf128 $1, %%xmm4, %%ymm4, %%ymm4\n"
+	       "vmovss (%%rbx), %%xmm4\n vextractf128 $1, %%ymm4, %%xmm4\n vmovd %%xmm4, %%edx");
+	asm volatile("xsetbv" : : "a"(3), "d"(0), "c"(0));
+	DEVICE("vmovd (%%rbx), %%xmm3\n vmovd %%xmm3, %%edx");
+	write_cr4(read_cr4() & ~(1ul << 18));
 }
 
 /* String instructions: one element, since the next one would be no register. */
@@ -194,6 +214,7 @@ static void bitmap(void)
 void memory_cases(void)
 {
 	operands();
+	vectors();
 	strings();
 	map_pages();
 	faults();

@@ -163,7 +163,24 @@ void fpu_restore(const void *area, uint64_t mask)
 }
 
 /* XSETBV's rule that no component goes without x87. */
-uint8_t fake_xmm[16][16];
+uint8_t fake_xmm[16][16], fake_ymm[16][32], fake_mmx[8][8];
+bool fake_avx_off, fake_x87_waits;
+
+bool fpu_ymm(unsigned int number, uint8_t buf[32], bool write)
+{
+	assert_true(number < 16);
+	if (!fake_avx_off)
+		memcpy(write ? fake_ymm[number] : buf, write ? buf : fake_ymm[number], 32);
+	return !fake_avx_off;
+}
+
+bool fpu_mmx(unsigned int number, uint8_t buf[8], bool write)
+{
+	assert_true(number < 8);
+	if (!fake_x87_waits)
+		memcpy(write ? fake_mmx[number] : buf, write ? buf : fake_mmx[number], 8);
+	return !fake_x87_waits;
+}
 
 void fpu_xmm(unsigned int number, uint8_t buf[16], bool write)
 {

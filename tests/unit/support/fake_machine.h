@@ -70,7 +70,8 @@ struct fake_machine {
 
 extern struct fake_machine machine;
 /* XMM registers. */
-extern uint8_t fake_xmm[16][16];
+extern uint8_t fake_xmm[16][16], fake_ymm[16][32], fake_mmx[8][8];
+extern bool fake_avx_off, fake_x87_waits; /* what fpu_ymm() and fpu_mmx() find */
 
 /* CORES cores that are on, time 0, no CPUID leaves, an empty log. Calls none of core/. */
 void fake_machine_reset(unsigned int cores);
