@@ -121,6 +121,25 @@ static bool wakes(struct vcpu *v)
 	return v->st.rflags & RFLAGS_IF;
 }
 
+/*
+ * The flags that a fault saves have RF set, so that a breakpoint on the instruction does not stop
+ * it twice (SDM vol. 3B 18.3.1.1). For a fault that the processor did not raise itself, that is
+ * left to be done here: the entry saves what the register has.
+ */
+static void mark_fault(struct vcpu *v, const struct hv_event *ev)
+{
+	const uint32_t no_fault =
+		BIT(EXC_DB) | BIT(EXC_BP) | BIT(EXC_OF) | BIT(EXC_DF) | BIT(EXC_MC);
+
+	if (ev->type != EVENT_EXCEPTION || no_fault >> ev->vector & 1)
+		return;
+	hv->get_state(v, ST_RIP);
+	if (v->st.rflags & RFLAGS_RF)
+		return;
+	v->st.rflags |= RFLAGS_RF;
+	hv->set_state(v, ST_RIP);
+}
+
 /* The one event that enters the guest now. Returns whether there was one. */
 static bool inject_first(struct vcpu *v)
 {
@@ -130,6 +149,7 @@ static bool inject_first(struct vcpu *v)
 	if (v->pending.valid) {
 		ev = v->pending;
 		v->pending.valid = false;
+		mark_fault(v, &ev);
 		hv->inject(v, &ev);
 		return true;
 	}

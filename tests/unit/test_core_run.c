@@ -223,6 +223,30 @@ static void test_nmis_do_not_add_up(void **state)
 	assert_string_equal(fake_trace(), "nmi end0 ");
 }
 
+/* ---- RF in what is saved: SDM vol. 3B 18.3.1.1 ---- */
+
+static bool delivered_with_rf(uint8_t vector)
+{
+	fake_hv_end();
+	setup(NULL);
+	vcpu_exception(v, vector, EXC_ERROR_CODE_MASK >> vector & 1, 0);
+	FAKE_RUN(v, nothing);
+	return fake_guest(v)->rflags & RFLAGS_RF;
+}
+
+static void test_faults_set_rf(void **state)
+{
+	(void)state;
+	assert_true(delivered_with_rf(EXC_GP));
+	assert_true(delivered_with_rf(EXC_UD));
+	assert_true(delivered_with_rf(EXC_PF));
+	/* Traps and aborts do not, nor does a breakpoint's fault. */
+	assert_false(delivered_with_rf(EXC_DB));
+	assert_false(delivered_with_rf(EXC_BP));
+	assert_false(delivered_with_rf(EXC_DF));
+	assert_false(delivered_with_rf(EXC_MC));
+}
+
 /* ---- virtual-interrupt delivery ---- */
 
 static void test_virtual_delivery(void **state)
@@ -806,6 +830,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(order),
+		T(faults_set_rf),
 		T(higher_vector_first),
 		T(class_in_service_blocks),
 		T(interrupt_waits_for_if),

@@ -218,6 +218,29 @@ static void exceptions(void)
 	say_caught("CPUID of 16 bytes");
 }
 
+/*
+ * The flags that a fault saves have RF set, whoever raised it, and those of an interrupt or a trap
+ * have not (SDM vol. 3B 18.3.1.1).
+ */
+static void saved_rf(void)
+{
+#define RF(name, ...)                                            \
+	do {                                                     \
+		CATCH(__VA_ARGS__);                              \
+		say(name, "exception %lx, RF %u", caught.vector, \
+		    (unsigned int)caught.flags >> 16 & 1);       \
+	} while (0)
+
+	RF("RF of #DE", "divl %%ecx", "a"(1), "c"(0), "d"(0));
+	RF("RF of #UD", "ud2", "a"(0));
+	RF("RF of #PF", "movb $1, (%0)", "r"(0x4000000000ul), "a"(0));
+	RF("RF of #GP", "mov %0, %%ds", "r"(0x1000));
+	RF("RF of a fault of RDPMC", "rdpmc", "c"(0x7fff), "a"(0), "d"(0));
+	RF("RF of a fault of WRMSR", "wrmsr", "c"(0x277), "a"(2), "d"(0));
+	RF("RF of a fault of MOV to CR0", "mov %0, %%cr0", "r"(read_cr0() | 1ul << 32));
+	RF("RF of INT n", "int $0x50", "a"(0));
+}
+
 void debug_cases(void)
 {
 	registers();
@@ -225,4 +248,5 @@ void debug_cases(void)
 	breakpoints();
 	execution();
 	exceptions();
+	saved_rf();
 }
