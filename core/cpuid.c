@@ -19,7 +19,7 @@ enum { EAX, EBX, ECX, EDX };
 #define XSTATE_MAX 20u
 
 /* Basic leaves that depend on the vCPU, its state or a subleaf. */
-#define BASIC_MADE (BIT(1) | BIT(4) | BIT(7) | BIT(0xb) | BIT(0xd) | BIT(0x1f))
+#define BASIC_MADE (BIT(1) | BIT(4) | BIT(5) | BIT(7) | BIT(0xb) | BIT(0xd) | BIT(0x1f))
 /* Leaves above this one are empty, but for 1Fh where the processor has it. */
 #define BASIC_OLD_MAX 0x16u
 
@@ -32,6 +32,7 @@ struct cpuid_table {
 	uint32_t basic_max, ext_max;
 	uint32_t core_shift; /* APIC ID bits of a core in its package */
 	uint64_t xcr0_mask, cr4_mask, efer_mask;
+	bool monitor; /* the processor has MONITOR and MWAIT */
 };
 
 static struct cpuid_table *table_of(const struct vm *vm)
@@ -44,6 +45,7 @@ static struct cpuid_table *table_of(const struct vm *vm)
 #define L1_ECX_PASS                                                                             \
 	(BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(17) | BIT(19) | BIT(20) | BIT(22) | \
 	 BIT(23) | BIT(25) | BIT(26) | BIT(28) | BIT(29) | BIT(30))
+#define L1_ECX_MONITOR	    BIT(3)
 #define L1_ECX_X2APIC	    BIT(21)
 #define L1_ECX_TSC_DEADLINE BIT(24)
 #define L1_ECX_XSAVE	    BIT(26)
@@ -52,6 +54,10 @@ static struct cpuid_table *table_of(const struct vm *vm)
 /* Leaf 1 EDX: all but PSN, DS, ACPI, TM, IA64, PBE and reserved bits; HTT is set by hand. */
 #define L1_EDX_PASS 0x078bfbffu
 #define L1_EDX_HTT  BIT(28)
+/* In AMD's copy, too. */
+#define EDX_APIC BIT(9)
+/* What leaf 0 tells of where IA32_MISC_ENABLE limits it (SDM vol. 4 table 2-2). */
+#define LIMITED_MAX 2u
 
 /* Leaf 7: FSGSBASE TSC_ADJUST BMI1 AVX2 FDP_EXCPTN SMEP BMI2 ERMS INVPCID ZERO_FCS_FDS AVX512F DQ
    RDSEED ADX SMAP IFMA CLFLUSHOPT CLWB PF ER CD SHA BW VL. */
@@ -89,6 +95,8 @@ static struct cpuid_table *table_of(const struct vm *vm)
 	(BIT(0) | BIT(1) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) | BIT(16) | BIT(21))
 /* 80000001h EDX: AMD's copy of leaf 1, SYSCALL NX MmxExt FFXSR Page1GB RDTSCP LM 3DNow. */
 #define E1_EDX_PASS	     0xefd3fbffu
+#define E1_EDX_SYSCALL	     BIT(11)
+#define E1_EDX_NX	     BIT(20)
 #define E1_EDX_RDTSCP	     BIT(27)
 #define E1_EDX_GIB	     BIT(26)
 #define E7_EDX_INVARIANT_TSC BIT(8)
@@ -144,10 +152,14 @@ static void build_1_to_7(struct cpuid_table *t, const struct vm *vm)
 	uint32_t *l1 = t->plain.basic[1], *l7 = t->plain.basic[7];
 
 	host(1, 0, l1);
+	t->monitor = l1[ECX] & L1_ECX_MONITOR;
 	l1[EBX] = (l1[EBX] & 0xff00) | vm->vcpu_count << 16;
 	l1[ECX] = (l1[ECX] & L1_ECX_PASS) | L1_ECX_X2APIC | L1_ECX_TSC_DEADLINE | L1_ECX_HYPERVISOR;
 	l1[EDX] = (l1[EDX] & L1_EDX_PASS) | (vm->vcpu_count > 1 ? L1_EDX_HTT : 0);
 	host(2, 0, t->plain.basic[2]);
+	/* The line that MONITOR watches, and no extensions of MWAIT. */
+	host(5, 0, t->plain.basic[5]);
+	t->plain.basic[5][ECX] = t->plain.basic[5][EDX] = 0;
 	/* Thermal and power: the APIC timer runs in every C-state, since there are none. */
 	t->plain.basic[6][EAX] = L6_EAX_ARAT;
 	host(7, 0, l7);
@@ -387,6 +399,21 @@ bool cpuid_gib_pages(const struct vm *vm)
 	return table_of(vm)->ext[1][EDX] & E1_EDX_GIB;
 }
 
+bool cpuid_may_have_monitor(const struct vm *vm)
+{
+	return table_of(vm)->monitor;
+}
+
+bool cpuid_has_monitor(const struct vcpu *v)
+{
+	return v->misc_enable & MISC_ENABLE_MWAIT;
+}
+
+void cpuid_may_be_limited(struct vm *vm)
+{
+	__atomic_fetch_and(&vm->cpuid->leaves, ~1ull, __ATOMIC_RELAXED);
+}
+
 /* Leaf 0Bh: no threads, one core a vCPU (SDM vol. 2A). */
 static void read_topology(const struct vcpu *v, uint32_t sub, uint32_t r[4])
 {
@@ -418,14 +445,26 @@ static void read_basic(const struct vcpu *v, uint32_t leaf, uint32_t sub, uint32
 
 	memcpy(r, t->plain.basic[leaf], 4 * sizeof(r[0]));
 	switch (leaf) {
+	case 0:
+		if (v->misc_enable & MISC_ENABLE_LIMIT_CPUID)
+			r[EAX] = MIN(r[EAX], LIMITED_MAX);
+		break;
 	case 1:
 		r[EBX] |= v->id << 24;
+		r[ECX] |= cpuid_has_monitor(v) ? L1_ECX_MONITOR : 0;
+		/* SDM vol. 3A 11.4.3. */
+		if (v->apic_mode == APIC_OFF)
+			r[EDX] &= ~(uint32_t)EDX_APIC;
 		r[ECX] |= v->osxsave ? L1_ECX_OSXSAVE : 0;
 		break;
 	case 4:
 		memset(r, 0, 4 * sizeof(r[0]));
 		if (sub < SUB4_MAX)
 			memcpy(r, t->cache[sub], 4 * sizeof(r[0]));
+		break;
+	case 5:
+		if (!cpuid_has_monitor(v))
+			memset(r, 0, 4 * sizeof(r[0]));
 		break;
 	case 7:
 		if (sub)
@@ -443,7 +482,29 @@ static void read_basic(const struct vcpu *v, uint32_t leaf, uint32_t sub, uint32
 	}
 }
 
-void cpuid_read(const struct vcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t r[4])
+/* SYSCALL is Intel's in 64-bit mode alone, and told of nowhere else (SDM vol. 2A, CPUID). */
+static bool has_syscall(struct vcpu *v)
+{
+	if (cpuid_is_amd(v->vm))
+		return true;
+	hv->get_state(v, ST_CRS | ST_SEGS);
+	return v->st.efer & EFER_LMA && v->st.seg[SEG_CS].attr & SEG_ATTR_L;
+}
+
+static void read_ext(struct vcpu *v, uint32_t n, uint32_t r[4])
+{
+	memcpy(r, table_of(v->vm)->ext[n], 4 * sizeof(r[0]));
+	if (n != 1)
+		return;
+	if (v->apic_mode == APIC_OFF)
+		r[EDX] &= ~(uint32_t)EDX_APIC;
+	if (v->misc_enable & MISC_ENABLE_XD_DISABLE)
+		r[EDX] &= ~(uint32_t)E1_EDX_NX;
+	if (!has_syscall(v))
+		r[EDX] &= ~(uint32_t)E1_EDX_SYSCALL;
+}
+
+void cpuid_read(struct vcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t r[4])
 {
 	const struct cpuid_table *t = table_of(v->vm);
 
@@ -452,7 +513,7 @@ void cpuid_read(const struct vcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t 
 	else if (leaf - KVM_BASE < ARRAY_SIZE(t->kvm))
 		memcpy(r, t->kvm[leaf - KVM_BASE], 4 * sizeof(r[0]));
 	else if (leaf - EXT_BASE <= t->ext_max)
-		memcpy(r, t->ext[leaf - EXT_BASE], 4 * sizeof(r[0]));
+		read_ext(v, leaf - EXT_BASE, r);
 	else if (cpuid_is_amd(v->vm))
 		memset(r, 0, 4 * sizeof(r[0])); /* AMD: zeroes beyond the last leaf */
 	else

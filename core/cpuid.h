@@ -37,6 +37,14 @@ bool cpuid_has_ibpb(const struct vm *vm);
 /* CR4 and EFER bits that exist on the guest's processor. */
 uint64_t cpuid_cr4_mask(const struct vm *vm);
 uint64_t cpuid_efer_mask(const struct vm *vm);
+/*
+ * Can MONITOR and MWAIT be switched on (IA32_MISC_ENABLE bit 18)? Has V's guest done so? It starts
+ * without: nothing is gained by a guest that waits in MWAIT rather than in HLT.
+ */
+bool cpuid_may_have_monitor(const struct vm *vm);
+bool cpuid_has_monitor(const struct vcpu *v);
+/* From now on leaf 0 depends on the vCPU's IA32_MISC_ENABLE. */
+void cpuid_may_be_limited(struct vm *vm);
 /* MAXPHYADDR and whether there are 1 GiB pages. */
 uint8_t cpuid_phys_width(const struct vm *vm);
 bool cpuid_gib_pages(const struct vm *vm);
@@ -57,6 +65,6 @@ static inline bool cpuid_answer_plain(struct vcpu *v)
 }
 
 /* The registers of one leaf as V sees them: EAX, EBX, ECX, EDX. */
-void cpuid_read(const struct vcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t regs[4]);
+void cpuid_read(struct vcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t regs[4]);
 
 #endif

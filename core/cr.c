@@ -4,6 +4,7 @@
 
 #include "arch/x86/cpu.h"
 #include "arch/x86/fpu.h"
+#include "arch/x86/msr.h"
 #include "core/cpuid.h"
 #include "core/gmem.h"
 #include "core/vm.h"
@@ -130,7 +131,8 @@ void cr4_changed(struct vcpu *v)
 int efer_write(struct vcpu *v, uint64_t value)
 {
 	hv->get_state(v, ST_CRS);
-	if (value & ~cpuid_efer_mask(v->vm))
+	if (value & ~cpuid_efer_mask(v->vm) ||
+	    (value & EFER_NXE && v->misc_enable & MISC_ENABLE_XD_DISABLE))
 		return -EPERM;
 	/* LME cannot change while paging is on; LMA is read-only. */
 	if ((value ^ v->st.efer) & EFER_LME && v->st.cr0 & CR0_PG)

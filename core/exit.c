@@ -97,12 +97,34 @@ static enum act on_pause(struct vcpu *v, struct hv_exit *x)
 	return ACT_NEXT;
 }
 
-/* MONITOR and MWAIT are hidden; MWAIT as #UD is what CPUID promises (SDM vol. 2B MWAIT). */
 static enum act on_ud(struct vcpu *v, struct hv_exit *x)
 {
 	(void)x;
 	vcpu_ud(v);
 	return ACT_STAY;
+}
+
+/*
+ * #UD is what CPUID promises while the guest has not switched them on (SDM vol. 2B MWAIT). MWAIT
+ * may end for any reason, and does so at once: somebody else may want the core. Neither has
+ * extensions.
+ */
+static enum act on_monitor(struct vcpu *v, struct hv_exit *x)
+{
+	uint8_t buf[INSN_MAX];
+	struct insn insn;
+
+	if (!cpuid_has_monitor(v))
+		return on_ud(v, x);
+	if ((uint32_t)v->gpr[RCX])
+		return gp(v);
+	if (x->reason == EXIT_MWAIT)
+		return on_pause(v, x);
+	if (!exit_decode(v, buf, &insn))
+		return ACT_STAY;
+	/* It reads a byte at DS:rAX, as far as faults go. */
+	insn.base = RAX;
+	return exit_readable(v, &insn) ? ACT_NEXT : ACT_STAY;
 }
 
 static enum act on_hypercall(struct vcpu *v, struct hv_exit *x)
@@ -411,8 +433,8 @@ static exit_handler *const handlers[EXIT_COUNT] = {
 	[EXIT_CPUID] = on_cpuid,
 	[EXIT_HLT] = on_hlt,
 	[EXIT_PAUSE] = on_pause,
-	[EXIT_MONITOR] = on_ud,
-	[EXIT_MWAIT] = on_ud,
+	[EXIT_MONITOR] = on_monitor,
+	[EXIT_MWAIT] = on_monitor,
 	[EXIT_HYPERCALL] = on_hypercall,
 	[EXIT_PIO] = on_pio,
 	[EXIT_CR] = on_cr,

@@ -308,13 +308,18 @@ static int write_mtrr_var(struct vcpu *v, uint32_t index, uint64_t value)
 
 static int write_misc_enable(struct vcpu *v, uint32_t index, uint64_t value)
 {
-	const uint64_t writable = MISC_ENABLE_FAST_STRING | MISC_ENABLE_TCC | MISC_ENABLE_EIST |
-				  MISC_ENABLE_MWAIT | MISC_ENABLE_LIMIT_CPUID | MISC_ENABLE_XTPR |
-				  MISC_ENABLE_XD_DISABLE;
+	uint64_t writable = MISC_ENABLE_FAST_STRING | MISC_ENABLE_TCC | MISC_ENABLE_EIST |
+			    MISC_ENABLE_LIMIT_CPUID | MISC_ENABLE_XTPR | MISC_ENABLE_XD_DISABLE;
 
 	(void)index;
-	/* Kept for the guest to read back, as a firmware's choices are that change nothing any
-	 * more; the read-only bits keep what they are, whatever is written. */
+	if (cpuid_may_have_monitor(v->vm))
+		writable |= MISC_ENABLE_MWAIT;
+	if (value & MISC_ENABLE_LIMIT_CPUID)
+		cpuid_may_be_limited(v->vm);
+	/*
+	 * Of MONITOR, XD and the limit CPUID tells; the others are kept for the guest to read back.
+	 * The read-only bits keep what they are, whatever is written.
+	 */
 	v->misc_enable = (v->misc_enable & ~writable) | (value & writable);
 	return 0;
 }

@@ -109,6 +109,7 @@ static always_inline enum vmx_run_result finish(struct vcpu *v, enum act act)
 
 static noinline enum vmx_run_result on_cpuid(struct vcpu *v)
 {
+	v->st_valid = 0;
 	exit_cpuid(v);
 	return next(v);
 }

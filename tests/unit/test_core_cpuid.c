@@ -4,8 +4,12 @@
 
 #include <string.h>
 
+#include "arch/x86/msr.h"
 #include "core/cpuid.h"
+#include "core/cr.h"
 #include "core/exits.h"
+#include "core/msr.h"
+#include "lib/err.h"
 
 static struct vm *vm;
 static struct vcpu *v;
@@ -24,6 +28,10 @@ static int setup(void **state)
 	(void)state;
 	vm = fake_hv_vm(1, 3);
 	v = vm->vcpu[2];
+	v->apic_mode = APIC_XAPIC;
+	hv->load(v);
+	fake_guest(v)->efer = EFER_LME | EFER_LMA;
+	fake_guest(v)->seg[SEG_CS].attr = SEG_ATTR_L;
 	return 0;
 }
 
@@ -194,6 +202,79 @@ static void test_osxsave_and_ospke(void **state)
 	assert_true(bit(ECX, 27));
 	read(7, 0);
 	assert_true(bit(ECX, 4));
+}
+
+/* Without its APIC a processor says so (SDM vol. 3A 11.4.3), and AMD's twice. */
+static void test_apic_off(void **state)
+{
+	(void)state;
+	v->apic_mode = APIC_OFF;
+	read(1, 0);
+	assert_false(bit(EDX, 9));
+	read(0x80000001, 0);
+	assert_false(bit(EDX, 9));
+	v->apic_mode = APIC_X2APIC;
+	read(1, 0);
+	assert_true(bit(EDX, 9));
+}
+
+/* Intel's has it in 64-bit mode alone; AMD's tell of it everywhere. */
+static void test_syscall(void **state)
+{
+	(void)state;
+	fake_guest(v)->seg[SEG_CS].attr = 0;
+	v->st_valid = 0;
+	read(0x80000001, 0);
+	assert_false(bit(EDX, 11));
+	fake_guest(v)->efer = 0;
+	v->st_valid = 0;
+	read(0x80000001, 0);
+	assert_false(bit(EDX, 11));
+}
+
+static void test_syscall_of_amd(void **state)
+{
+	(void)state;
+	fake_guest(v)->efer = 0;
+	v->st_valid = 0;
+	read(0x80000001, 0);
+	assert_true(bit(EDX, 11) && bit(EDX, 9));
+}
+
+/* What IA32_MISC_ENABLE switches, of this vCPU alone: SDM vol. 4 table 2-2. */
+static void test_misc_enable(void **state)
+{
+	struct vcpu *other = vm->vcpu[1];
+
+	(void)state;
+	other->apic_mode = APIC_XAPIC;
+	fake_set_leaf(5, 0, 0x40, 0x40, 3, 0x20);
+	remake();
+	assert_int_equal(msr_write(v, MSR_IA32_MISC_ENABLE, BIT(18) | BIT(22) | BIT(34)), 0);
+	v->gpr[RAX] = 0;
+	exit_cpuid(v);
+	assert_int_equal(v->gpr[RAX], 2);
+	read(1, 0);
+	assert_true(bit(ECX, 3));
+	read(5, 0);
+	assert_true(r[EAX] && r[EBX] >= r[EAX] && !r[ECX] && !r[EDX]);
+	read(0x80000001, 0);
+	assert_false(bit(EDX, 20));
+	assert_int_equal(efer_write(v, EFER_LME | EFER_NXE), -EPERM);
+	other->gpr[RAX] = 0;
+	exit_cpuid(other);
+	assert_true(other->gpr[RAX] > 2);
+	assert_int_equal(msr_write(v, MSR_IA32_MISC_ENABLE, 0), 0);
+	read(1, 0);
+	assert_false(bit(ECX, 3));
+	read(0x80000001, 0);
+	assert_true(bit(EDX, 20));
+	assert_int_equal(efer_write(v, EFER_LME | EFER_NXE), 0);
+	/* A processor without MONITOR has no switch for it. */
+	fake_set_leaf(1, 0, 0x50654, 0x800, ~8u, ~0u);
+	remake();
+	assert_int_equal(msr_write(v, MSR_IA32_MISC_ENABLE, BIT(18)), 0);
+	assert_int_equal(v->misc_enable & BIT(18), 0);
 }
 
 /* ---- topology: one package, a core a vCPU, no threads ---- */
@@ -399,6 +480,10 @@ int main(void)
 		T(frequencies_and_counters_are_not_passed_on),
 		T(extended),
 		T(osxsave_and_ospke),
+		T(apic_off),
+		T(syscall),
+		{"syscall_of_amd", test_syscall_of_amd, setup_amd, teardown, NULL},
+		T(misc_enable),
 		T(topology),
 		T(caches),
 		T(xsave_sizes),

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "arch/x86/msr.h"
 #include "core/bus.h"
 #include "core/exit.h"
 #include "core/exits.h"
@@ -542,6 +543,34 @@ static void test_hidden_instructions(void **state)
 	}
 }
 
+/* Where the guest has switched them on; a line of its memory can be watched, no other. */
+static void test_monitor_and_mwait(void **state)
+{
+	static const enum hv_reason reasons[] = {EXIT_MONITOR, EXIT_MWAIT};
+
+	(void)state;
+	v->misc_enable |= MISC_ENABLE_MWAIT;
+	map(0, PTE_PW);
+	v->gpr[RAX] = LINEAR;
+	for (size_t i = 0; i < ARRAY_SIZE(reasons); i++) {
+		v->gpr[RCX] = 0;
+		EXECUTE("\x0f\x01\xc8", .reason = reasons[i], .insn_len = 3);
+		assert_done(3);
+		assert_int_equal(v->activity, VCPU_ACTIVE);
+		v->gpr[RCX] = 2;
+		EXECUTE("\x0f\x01\xc8", .reason = reasons[i], .insn_len = 3);
+		assert_gp();
+	}
+	v->gpr[RCX] = 0;
+	v->gpr[RAX] = LINEAR + PAGE_SIZE;
+	EXECUTE("\x0f\x01\xc8", .reason = EXIT_MONITOR, .insn_len = 3);
+	assert_page_fault(LINEAR + PAGE_SIZE, 0);
+	v->gpr[RAX] = 1ull << 63;
+	EXECUTE("\x0f\x01\xc8", .reason = EXIT_MONITOR, .insn_len = 3);
+	assert_gp();
+	v->misc_enable = 0;
+}
+
 /* What ends one guest: each with its dump, and the VM alone. */
 static void test_what_crashes(void **state)
 {
@@ -809,6 +838,7 @@ int main(void)
 		T(hypercall),
 		T(privileged_instructions),
 		T(hidden_instructions),
+		T(monitor_and_mwait),
 		T(what_crashes),
 		T(moves_of_cr0),
 		T(moves_have_32_bits),

@@ -22,4 +22,6 @@ void cases(void)
 {
 	task_cases();
 	mode_cases();
+	/* Intel's processors have it in 64-bit mode alone, and say so (SDM vol. 2A, CPUID). */
+	say("cpuid SYSCALL", "%u", cpuid(0x80000001, 0).d >> 11 & 1);
 }

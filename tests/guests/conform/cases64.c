@@ -8,4 +8,6 @@ void cases(void)
 	debug_cases();
 	memory_cases();
 	processor_cases();
+	/* The last: QEMU's TCG does not switch its APIC on again. */
+	apic_cases();
 }

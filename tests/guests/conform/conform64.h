@@ -29,6 +29,7 @@ extern uint8_t user_stack_top[];
 	} while (0)
 
 void identity_cases(void);
+void apic_cases(void);
 void register_cases(void);
 void debug_cases(void);
 void memory_cases(void);

@@ -1,6 +1,7 @@
 /* CPUID against itself, MSRs, the TSC. */
 #include "conform64.h"
 
+#define MSR_APIC_BASE  0x1b
 #define MSR_EFER       0xc0000080
 #define MSR_TSC	       0x10
 #define MSR_TSC_ADJUST 0x3b
@@ -222,6 +223,24 @@ static void tsc(void)
 	write_cr4(read_cr4() & ~4ul);
 	USER("rdtsc", "a"(0), "d"(0));
 	say_caught("rdtsc at CPL 3");
+}
+
+/* Without its APIC there is none in CPUID, nothing at its address, and still a CR8 (11.4.3). */
+void apic_cases(void)
+{
+	volatile uint32_t *tpr = (volatile uint32_t *)0xfee00080;
+	uint64_t base;
+	word cr8;
+
+	rdmsr(MSR_APIC_BASE, &base);
+	wrmsr(MSR_APIC_BASE, base & ~0xc00ull);
+	asm volatile("mov %0, %%cr8" : : "r"(5ul));
+	asm volatile("mov %%cr8, %0" : "=r"(cr8));
+	say("APIC off", "cpuid %u, again %u, CR8 %lx, TPR %x", cpuid(1, 0).d >> 9 & 1,
+	    cpuid(0x80000001, 0).d >> 9 & 1, cr8, *tpr);
+	asm volatile("mov %0, %%cr8" : : "r"(0ul));
+	wrmsr(MSR_APIC_BASE, base);
+	say("APIC on again", "cpuid %u", cpuid(1, 0).d >> 9 & 1);
 }
 
 void identity_cases(void)

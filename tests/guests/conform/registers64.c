@@ -198,6 +198,34 @@ static void pcid(void)
 	}
 }
 
+/* Switched on where that is needed. MWAIT with nothing to watch does not wait. */
+static void monitor(void)
+{
+	static uint64_t line;
+	uint64_t before;
+
+	if (amd() || rdmsr(0x1a0, &before) != NONE)
+		return;
+	wrmsr(0x1a0, before | 1u << 18);
+	say("MONITOR switched on", "cpuid %u, line %u", cpuid(1, 0).c >> 3 & 1,
+	    cpuid(5, 0).a & 0xffff);
+	CATCH("mwait", "a"(0), "c"(0));
+	say_caught("MWAIT without MONITOR");
+	CATCH("monitor", "a"(&line), "c"(0), "d"(0));
+	say_caught("MONITOR switched on");
+	CATCH("monitor", "a"(&line), "c"(1), "d"(0));
+	say_caught("MONITOR with an extension");
+	CATCH("monitor", "a"(0x4000000000ul), "c"(0), "d"(0));
+	say_caught("MONITOR of no page");
+	CATCH("monitor", "a"(0x800000000000ul), "c"(0), "d"(0));
+	say_caught("MONITOR of no canonical address");
+	CATCH("mwait", "a"(0), "c"(2));
+	say_caught("MWAIT with an extension");
+	USER("monitor", "a"(&line), "c"(0), "d"(0));
+	say_caught("MONITOR at CPL 3");
+	wrmsr(0x1a0, before);
+}
+
 static void privileged(void)
 {
 	if (!(cpuid(1, 0).c & 8)) {
@@ -206,6 +234,7 @@ static void privileged(void)
 		CATCH("mwait", "a"(0), "c"(0));
 		say_caught("MWAIT that CPUID has not");
 	}
+	monitor();
 	CATCH("wbinvd", "a"(0));
 	say_caught("WBINVD");
 	CATCH("invd", "a"(0));
