@@ -387,6 +387,14 @@ static enum act on_eoi(struct vcpu *v, struct hv_exit *x)
 	return ACT_STAY;
 }
 
+/* Whatever it was that would not end, interrupts have had their turn; it may go on. */
+static enum act on_notify(struct vcpu *v, struct hv_exit *x)
+{
+	if (x->notify.invalid)
+		vcpu_crash(v, "an event that never ended was stopped, and with it the state lost");
+	return ACT_STAY;
+}
+
 static enum act on_task_switch(struct vcpu *v, struct hv_exit *x)
 {
 	task_switch(v, x);
@@ -451,7 +459,7 @@ static exit_handler *const handlers[EXIT_COUNT] = {
 	[EXIT_APIC] = on_apic,
 	[EXIT_EOI] = on_eoi,
 	[EXIT_TPR] = on_nothing,
-	[EXIT_NOTIFY] = on_nothing,
+	[EXIT_NOTIFY] = on_notify,
 	[EXIT_UD] = on_ud,
 	[EXIT_ENTRY_FAILED] = on_entry_failed,
 	[EXIT_UNKNOWN] = on_unknown,

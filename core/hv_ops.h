@@ -136,6 +136,9 @@ struct hv_exit {
 			uint8_t vector;
 		} sipi, eoi;
 		struct {
+			bool invalid; /* the guest's state is lost */
+		} notify;
+		struct {
 			uint16_t selector; /* of the new TSS */
 			uint8_t cause;	   /* enum task_cause; insn_len for the first three
 					      and for software interrupts */

@@ -101,6 +101,7 @@ static const struct control proc2_controls[] = {
 	{PROC2_UNRESTRICTED, REQUIRED, "unrestricted guest"},
 	{PROC2_INVPCID, OPTIONAL, "enable INVPCID"},
 	{PROC2_XSAVES, OPTIONAL, "enable XSAVES/XRSTORS"},
+	{PROC2_NOTIFY, OPTIONAL, "notify VM exiting"},
 	{0, 0, NULL},
 };
 

@@ -157,6 +157,15 @@ static void decode_ept(struct vcpu *v, struct hv_exit *x, uint64_t qual)
 	x->npf.table_walk = x->npf.gla_valid && !(qual & BIT(8));
 }
 
+/* The processor has stopped an event's delivery: resumed, where that can be (26.2). */
+static void decode_notify(struct vcpu *v, struct hv_exit *x, uint64_t qual)
+{
+	(void)v;
+	x->notify.invalid = qual & BIT(0);
+	if (qual & BIT(12) && !x->vectoring.valid)
+		reblock_nmi();
+}
+
 /* Table 28-6. */
 static void decode_apic_access(struct vcpu *v, struct hv_exit *x, uint64_t qual)
 {
@@ -254,6 +263,7 @@ static const struct {
 	[VMX_PML_FULL] = {EXIT_UNKNOWN, PLAIN, NULL},
 	[VMX_XSAVES] = {EXIT_UNKNOWN, INSN, NULL},
 	[VMX_XRSTORS] = {EXIT_UNKNOWN, INSN, NULL},
+	[VMX_NOTIFY] = {EXIT_NOTIFY, VECTORING, decode_notify},
 };
 
 void vmx_decode_exit(struct vcpu *v, uint32_t reason, struct hv_exit *x)

@@ -141,6 +141,7 @@ static const char *const reason_names[VMX_REASON_COUNT] = {
 	[VMX_PML_FULL] = "page-modification log full",
 	[VMX_XSAVES] = "XSAVES",
 	[VMX_XRSTORS] = "XRSTORS",
+	[VMX_NOTIFY] = "notify window",
 };
 
 const char *vmx_reason_name(uint32_t reason)
@@ -185,6 +186,7 @@ static const struct bit_name proc2_bits[] = {
 	{12, "INVPCID"},
 	{20, "XSAVES"},
 	{25, "TSC-scaling"},
+	{31, "notify"},
 };
 static const struct bit_name exit_bits[] = {
 	{2, "save-debug"}, {9, "64-bit-host"}, {15, "acknowledge-interrupt"},

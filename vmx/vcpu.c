@@ -26,6 +26,12 @@ _Static_assert(sizeof(struct vmx_vm) <= PAGE_SIZE, "one page");
 #define PAUSE_GAP    256
 #define PAUSE_WINDOW 16384
 
+/*
+ * So long may a guest keep the processor from all interrupts, by an event whose delivery never
+ * ends, in a unit of the processor's beyond a bound of its own (26.2).
+ */
+#define NOTIFY_WINDOW (1u << 16)
+
 /* VPID 0 is the hypervisor's own. */
 static uint16_t next_vpid = 1;
 
@@ -180,6 +186,8 @@ static void write_control_fields(struct vcpu *v)
 		vmwrite(VMCS_APIC_ACCESS_ADDR, pa(h->apic_access));
 	if (c->proc2 & PROC2_XSAVES)
 		vmwrite(VMCS_XSS_EXIT_BITMAP, 0);
+	if (c->proc2 & PROC2_NOTIFY)
+		vmwrite(VMCS_NOTIFY_WINDOW, NOTIFY_WINDOW);
 	if (c->pause_loop) {
 		vmwrite(VMCS_PLE_GAP, PAUSE_GAP);
 		vmwrite(VMCS_PLE_WINDOW, PAUSE_WINDOW);

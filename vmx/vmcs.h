@@ -44,6 +44,7 @@
 	F(PROC2_CONTROLS, 0x401e)        \
 	F(PLE_GAP, 0x4020)               \
 	F(PLE_WINDOW, 0x4022)            \
+	F(NOTIFY_WINDOW, 0x4024)         \
 	F(CR0_MASK, 0x6000)              \
 	F(CR4_MASK, 0x6002)              \
 	F(CR0_SHADOW, 0x6004)            \
@@ -194,6 +195,7 @@ enum vmcs_field {
 #define PROC2_PAUSE_LOOP     BIT(10)
 #define PROC2_INVPCID	     BIT(12)
 #define PROC2_XSAVES	     BIT(20)
+#define PROC2_NOTIFY	     BIT(31)
 
 /* Exit controls, 25.7.1 */
 #define EXIT_SAVE_DEBUG BIT(2)
@@ -291,6 +293,7 @@ enum vmx_reason {
 	VMX_PML_FULL = 62,
 	VMX_XSAVES = 63,
 	VMX_XRSTORS = 64,
+	VMX_NOTIFY = 75,
 	VMX_REASON_COUNT = 80
 };
 

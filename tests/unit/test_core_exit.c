@@ -588,6 +588,17 @@ static void test_what_crashes(void **state)
 	}
 }
 
+/* A guest that kept interrupts out goes on, unless the processor has lost it. */
+static void test_notify_exit(void **state)
+{
+	(void)state;
+	EXECUTE("\x90", .reason = EXIT_NOTIFY);
+	assert_int_equal(vm->end, VM_END_NONE);
+	assert_int_equal(fake_guest(v)->rip, CODE);
+	EXECUTE("\x90", .reason = EXIT_NOTIFY, .notify = {.invalid = true});
+	assert_int_equal(vm->end, VM_END_CRASH);
+}
+
 /* ---- control and debug registers ---- */
 
 static void test_moves_of_cr0(void **state)
@@ -840,6 +851,7 @@ int main(void)
 		T(hidden_instructions),
 		T(monitor_and_mwait),
 		T(what_crashes),
+		T(notify_exit),
 		T(moves_of_cr0),
 		T(moves_have_32_bits),
 		T(decoded_moves),

@@ -620,6 +620,32 @@ static void test_loops_of_pause(void **state)
 	assert_int_equal(vmread(VMCS_PROC2_CONTROLS) & PROC2_PAUSE_LOOP, 0);
 }
 
+/*
+ * A guest that keeps the processor from all interrupts (26.2) is left, where the processor can: the
+ * delivery that was stopped comes again, and NMIs stay blocked.
+ */
+static void test_notify_window(void **state)
+{
+	(void)state;
+	vmx_controls.proc2 = PROC2_NOTIFY;
+	assert_int_equal(vmx_vcpu_reset(v), 0);
+	assert_int_equal(vmread(VMCS_PROC2_CONTROLS), PROC2_NOTIFY);
+	assert_true(vmread(VMCS_NOTIFY_WINDOW) > 0);
+	vmwrite(VMCS_IDT_VECTORING_INFO, INTR_INFO_VALID | EVENT_EXCEPTION << 8 | EXC_AC);
+	vmwrite(VMCS_EXIT_QUALIFICATION, 0);
+	vmx_decode_exit(v, VMX_NOTIFY, &x);
+	assert_int_equal(x.reason, EXIT_NOTIFY);
+	assert_false(x.notify.invalid);
+	assert_true(x.vectoring.valid);
+	assert_int_equal(x.vectoring.vector, EXC_AC);
+	memset(&x, 0, sizeof(x));
+	vmwrite(VMCS_IDT_VECTORING_INFO, 0);
+	vmwrite(VMCS_EXIT_QUALIFICATION, BIT(12) | 1);
+	vmx_decode_exit(v, VMX_NOTIFY, &x);
+	assert_true(x.notify.invalid);
+	assert_int_equal(vmread(VMCS_GUEST_INTERRUPTIBILITY), INTR_NMI_BLOCKED);
+}
+
 /* ---- SPEC_CTRL ---- */
 
 static uint64_t spec_ctrl_seen, spec_ctrl_wanted;
@@ -689,6 +715,7 @@ int main(void)
 		T(event_is_given_back),
 		T(moved_apic_is_emulated),
 		T(loops_of_pause),
+		T(notify_window),
 		T(delivered_event_is_not_given_back),
 		T(nmi_again),
 		T(when_events_may_enter),
