@@ -146,9 +146,10 @@ def test_neighbours(boot, accel):
     assert "socle: all guests ended" not in text
 
 
-def test_burst(boot):
+@pytest.mark.parametrize("bed", ["bochs", pytest.param("tcg", marks=pytest.mark.extra)])
+def test_burst(boot, bed):
     """A guest that waits for its console with interrupts off does not keep the port's interrupt from being taken."""
-    m = boot(vm("burst64.bin", kind="flat64"), ["burst64.bin"], "bochs")
+    m = boot(vm("burst64.bin", kind="flat64"), ["burst64.bin"], bed)
     m.finish()
     lines = m.lines()
     assert lines.count("burst64: text, of which there is more than fits anywhere") == 1400
