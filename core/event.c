@@ -15,7 +15,7 @@
  */
 void vcpu_request(struct vcpu *v, uint32_t req)
 {
-	/* Ordered before the look at in_guest: run() sets in_guest before it looks at requests. */
+	/* Ordered before the look at `attentive`, which V's core sets before it looks here. */
 	uint32_t before = __atomic_fetch_or(&v->requests, req, __ATOMIC_SEQ_CST);
 
 	if (req & ~before || req & ~(uint32_t)REQ_GUESTS)
