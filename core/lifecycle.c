@@ -229,8 +229,10 @@ static void start_boot_vcpu(struct vcpu *v)
 	struct vm *vm = v->vm;
 
 	/* All are parked. What one that left the guest late sent to them is not for this life. */
-	for (unsigned int i = 0; i < vm->vcpu_count; i++)
+	for (unsigned int i = 0; i < vm->vcpu_count; i++) {
 		__atomic_store_n(&vm->vcpu[i]->requests, 0, __ATOMIC_RELEASE);
+		__atomic_store_n(&vm->vcpu[i]->nmis, 0, __ATOMIC_RELEASE);
+	}
 	__atomic_store_n(&vm->running_vcpus, vm->vcpu_count, __ATOMIC_RELEASE);
 	vm->tsc_base = tsc_now();
 	/* Whoever resumes the life before is behind this lock, or will see that it has ended. */

@@ -383,7 +383,8 @@ static void test_requests_of_a_former_life(void **state)
 	vm_end(a, VM_END_REBOOT, "");
 	fake_machine_run(1, fake.tsc + MS);
 	assert_int_equal(a->vcpu[1]->activity, VCPU_PARKED);
-	vcpu_request(a->vcpu[1], REQ_INIT | REQ_SIPI | REQ_NMI);
+	vcpu_request(a->vcpu[1], REQ_INIT | REQ_SIPI);
+	vcpu_nmi(a->vcpu[1]);
 	fake_of(a->vcpu[1])->entries = 0;
 	fake_machine_run(0, fake.tsc + MS);
 	fake_machine_run(1, fake.tsc + MS);
@@ -391,6 +392,12 @@ static void test_requests_of_a_former_life(void **state)
 	assert_int_equal(a->state, VM_RUNNING);
 	assert_int_equal(a->vcpu[1]->activity, VCPU_WAIT_SIPI);
 	assert_int_equal(fake_of(a->vcpu[1])->entries, 0);
+	assert_false(a->vcpu[1]->nmi_pending);
+	/* The first NMI of this life is alone. */
+	vcpu_nmi(a->vcpu[1]);
+	vcpu_request(a->vcpu[1], REQ_SIPI);
+	fake_machine_run(1, fake.tsc + MS);
+	assert_true(fake_of(a->vcpu[1])->entries > 0);
 	assert_false(a->vcpu[1]->nmi_pending);
 }
 
