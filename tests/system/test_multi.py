@@ -314,6 +314,12 @@ def test_monitor(boot, accel):
     assert monitor.list()["spin"][5] == "2"
     assert "cannot be started: it is running" in monitor.run("start spin")
     assert re.search("RIP", monitor.run("dump halted", r"R15|r15"), re.IGNORECASE)
+    assert monitor.used() > 100
+    assert "typing goes here" in re.search("^spin .*$", monitor.run("list"), re.MULTILINE).group(0)
+    m.send("attach halted\r")
+    m.expect("typing goes to vm halted; \\^] opens the monitor")
+    monitor.open()
+    assert "typing goes here" in re.search("^halted .*$", monitor.run("list"), re.MULTILINE).group(0)
     # Completion, editing, and what is wrong with a line.
     m.send("li\t\r")
     m.expect("typing goes here")
@@ -330,7 +336,7 @@ def test_monitor(boot, accel):
     monitor.run("stop spin", "socle: vm spin: stopped")
     monitor.run("stop halted", "socle: vm halted: stopped")
     assert "all guests ended" not in m.text()
-    m.send(ESCAPE)
+    m.send("quit\r")
     m.finish()
     assert "socle: all guests ended" in m.lines()
 
