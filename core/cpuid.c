@@ -66,11 +66,11 @@ static struct cpuid_table *table_of(const struct vm *vm)
 	 BIT(13) | BIT(16) | BIT(17) | BIT(18) | BIT(19) | BIT(20) | BIT(21) | BIT(23) | BIT(24) | \
 	 BIT(26) | BIT(27) | BIT(28) | BIT(29) | BIT(30) | BIT(31))
 #define L7_EBX_INVPCID BIT(10)
-/* VBMI UMIP PKU VBMI2 GFNI VAES VPCLMULQDQ VNNI BITALG VPOPCNTDQ LA57 RDPID CLDEMOTE MOVDIRI
- * MOVDIR64B. */
+/* VBMI UMIP PKU VBMI2 GFNI VAES VPCLMULQDQ VNNI BITALG VPOPCNTDQ LA57 RDPID CLDEMOTE. Not MOVDIRI
+ * and MOVDIR64B, which are for device memory, where emul/ does not know them. */
 #define L7_ECX_PASS                                                                          \
 	(BIT(1) | BIT(2) | BIT(3) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) | \
-	 BIT(14) | BIT(16) | BIT(22) | BIT(25) | BIT(27) | BIT(28))
+	 BIT(14) | BIT(16) | BIT(22) | BIT(25))
 #define L7_ECX_OSPKE BIT(4)
 #define L7_ECX_RDPID BIT(22)
 /* AVX512_4VNNIW 4FMAPS FSRM VP2INTERSECT MD_CLEAR SERIALIZE. */
@@ -397,6 +397,11 @@ uint8_t cpuid_phys_width(const struct vm *vm)
 bool cpuid_gib_pages(const struct vm *vm)
 {
 	return table_of(vm)->ext[1][EDX] & E1_EDX_GIB;
+}
+
+bool cpuid_has_xsaves(const struct vm *vm)
+{
+	return table_of(vm)->xstate[1][EAX] & LD1_EAX_XSAVES;
 }
 
 bool cpuid_may_have_monitor(const struct vm *vm)

@@ -31,6 +31,8 @@ bool cpuid_is_amd(const struct vm *vm);
 /* The XCR0 and IA32_XSS bits that the guest may set; 0 without XSAVE. */
 uint64_t cpuid_xcr0_mask(const struct vm *vm);
 uint64_t cpuid_xss_mask(const struct vm *vm);
+/* XSAVES, and with it IA32_XSS. */
+bool cpuid_has_xsaves(const struct vm *vm);
 /* The IA32_SPEC_CTRL bits that the guest may set, 0 where it has none; has it IBPB, in PRED_CMD? */
 uint64_t cpuid_spec_ctrl_mask(const struct vm *vm);
 bool cpuid_has_ibpb(const struct vm *vm);

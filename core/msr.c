@@ -340,10 +340,17 @@ static int write_mcg_status(struct vcpu *v, uint32_t index, uint64_t value)
 	return 0;
 }
 
+static int read_xss(struct vcpu *v, uint32_t index, uint64_t *value)
+{
+	(void)index;
+	*value = v->xss;
+	return cpuid_has_xsaves(v->vm) ? 0 : -EPERM;
+}
+
 static int write_xss(struct vcpu *v, uint32_t index, uint64_t value)
 {
 	(void)index;
-	if (value & ~cpuid_xss_mask(v->vm))
+	if (!cpuid_has_xsaves(v->vm) || value & ~cpuid_xss_mask(v->vm))
 		return -EPERM;
 	v->xss = value;
 	return 0;
@@ -441,7 +448,7 @@ static const struct msr_policy {
 	/* LBR, BTF and branch tracing are not offered. */
 	{MSR_IA32_DEBUGCTL, MSR_IA32_DEBUGCTL, read_zero, write_zero, BOTH, 0},
 	{MSR_LASTBRANCHFROMIP, MSR_LASTINTTOIP, read_zero, NULL, AMD, 0},
-	{MSR_IA32_XSS, MSR_IA32_XSS, NULL, write_xss, BOTH, FIELD(xss)},
+	{MSR_IA32_XSS, MSR_IA32_XSS, read_xss, write_xss, BOTH, 0},
 	/*
 	 * Counters 0 to 3 have no CPUID bit: kernels write to them unasked. That they keep no
 	 * value tells that they count nothing.

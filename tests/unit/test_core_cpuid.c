@@ -119,6 +119,8 @@ static void test_leaf_7(void **state)
 	assert_false(bit(EBX, 2) || bit(EBX, 4) || bit(EBX, 11) || bit(EBX, 14) || bit(EBX, 25));
 	/* UMIP, PKU, RDPID; no WAITPKG, CET, MAWAU, KL, SGX_LC, PKS. */
 	assert_true(bit(ECX, 2) && bit(ECX, 3) && bit(ECX, 22));
+	/* MOVDIRI and MOVDIR64B are for device memory, where Socle does not execute them. */
+	assert_false(bit(ECX, 27) || bit(ECX, 28));
 	assert_false(bit(ECX, 5) || bit(ECX, 7) || bit(ECX, 17) || bit(ECX, 23) || bit(ECX, 30) ||
 		     bit(ECX, 31));
 	/* No IBRS, STIBP, SSBD, L1D_FLUSH, ARCH_CAPABILITIES, whose MSRs there are not; no AMX. */

@@ -352,6 +352,20 @@ static void test_deadline_follows_the_tsc(void **state)
 	assert_int_equal(get(MSR_IA32_TSC_DEADLINE), 1000);
 }
 
+/* IA32_XSS comes with XSAVES (SDM vol. 4 table 2-2). */
+static void test_xss_comes_with_xsaves(void **state)
+{
+	(void)state;
+	assert_int_equal(get(MSR_IA32_XSS), 0);
+	assert_int_equal(put(MSR_IA32_XSS, 0), 0);
+	hv_caps.features |= HV_F_NO_XSAVES;
+	cpuid_fini(vm);
+	assert_int_equal(cpuid_init(vm), 0);
+	assert_false(readable(MSR_IA32_XSS));
+	assert_int_equal(put(MSR_IA32_XSS, 0), GP);
+	hv_caps.features &= ~(uint32_t)HV_F_NO_XSAVES;
+}
+
 /* ---- makers ---- */
 
 static void test_of_one_maker(void **state)
@@ -513,6 +527,7 @@ int main(void)
 		T(mtrrs),
 		T(tsc_and_its_adjustment),
 		T(deadline_follows_the_tsc),
+		T(xss_comes_with_xsaves),
 		T(of_one_maker),
 		{"of_the_other_maker", test_of_the_other_maker, setup_amd, teardown, NULL},
 		T(x2apic_only_in_its_mode),
