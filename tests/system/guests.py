@@ -35,8 +35,10 @@ class Shell:
     def run(self, command, timeout=60):
         """Type a command as a person would; returns what it printed."""
         self.machine.send(command + "\r")
-        # The shell breaks a long line where its terminal ends.
-        echo = rf"[\r\n]*(?:{re.escape(self.prefix)})?".join(re.escape(c) for c in command)
+        # The shell breaks a long line where its terminal ends. No group that matches nothing at all: a search in a line
+        # that has come in part would try it taken and not taken at every character.
+        broken = rf"[\r\n]*(?:{re.escape(self.prefix)})?" if self.prefix else r"[\r\n]*"
+        echo = broken.join(re.escape(c) for c in command)
         self.machine.expect(echo + r"\r+\n", timeout)
         self.wait(timeout)
         said = self.machine.child.before.decode(errors="replace").replace("\r", "").rstrip("\x1b[6n")
