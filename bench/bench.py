@@ -53,8 +53,7 @@ KVM_COUNTERS = {"port I/O": "io_exits", "nested page fault": "pf_taken", "HLT": 
                 "interrupt of the machine": "irq_exits", "interrupt window": "irq_window_exits"}
 SIZE_TARGET, LINES_TARGET, MEMORY_TARGET, VMCS_TARGET = 256 << 10, 15000, 256, 6
 # Over their targets, and known to be: README.md says why. What CI holds them to.
-HELD = {("source-lines", "both"): 33000, ("socle.efi-bytes", "both"): 320 << 10, ("in-pm-timer", "vmx"): 230,
-        ("in-uart-status", "vmx"): 230}
+HELD = {("source-lines", "both"): 33000, ("socle.efi-bytes", "both"): 320 << 10}
 SOURCE = ("lib", "config", "arch/x86", "core", "emul", "vmx", "svm", "devices", "guest", "boot", "efi")
 
 # A whole boot takes as many timer ticks as the guest's clock makes of it: on Bochs a second is made as many instructions
@@ -229,7 +228,9 @@ class Bench:
         return self.loader_image(f"kvm-{vcpus}", f"console=ttyS0 quiet bench_vcpus={vcpus}", [self.kernel(), self.initrd()])
 
     def kvm(self, bed, vcpus):
-        return self.boot(f"kvm-{vcpus}", bed, self.kvm_image(vcpus), vcpus)
+        # One processor: Linux finds no more on Bochs, whose firmware has no ACPI tables, and with -icount it takes
+        # minutes to start a second one.
+        return self.boot(f"kvm-{vcpus}", bed, self.kvm_image(vcpus), 1)
 
     def kvm_linux(self, bed):
         image = self.loader_image("kvm-linux", f"console=ttyS0 quiet bench_idle={IDLE_SECONDS}",
@@ -239,7 +240,7 @@ class Bench:
     # ---- no hypervisor ----
 
     def bare(self, bed, vcpus):
-        image = self.loader_image(f"bare-{vcpus}", "flat", [self.path("guest.bin")])
+        image = self.loader_image(f"bare-{vcpus}", f"flat {vcpus}", [self.path("guest.bin")])
         return self.boot(f"bare-{vcpus}", bed, image, vcpus)
 
     def bare_linux(self, bed):
@@ -291,7 +292,8 @@ def measure(bench, beds, with_kvm):
         counts = (1, 2) if with_kvm or bed == "vmx" else (1,)
         socle = [attempt(bench.socle, bed, n) for n in counts]
         kvm = [attempt(bench.kvm, bed, n) for n in counts] if with_kvm else []
-        bare = [attempt(bench.bare, bed, n) for n in counts] if with_kvm else []
+        # TCG's own processors have no x2APIC, by which the second one would be started.
+        bare = [attempt(bench.bare, bed, n) for n in counts if n == 1 or bed == "vmx"] if with_kvm else []
         ours = {k: v for run in socle for k, v in run.metrics.items()}
         theirs = {k: v for run in kvm for k, v in run.metrics.items()}
         nobodys = {k: v for run in bare for k, v in run.metrics.items()}

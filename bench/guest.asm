@@ -113,6 +113,7 @@ start:
 	cli
 	cld
 	mov	rsp, 0x90000
+	push	rsi
 	call	make_tables
 	mov	eax, PML4
 	mov	cr3, rax
@@ -127,15 +128,17 @@ start:
 	mov	ds, ax
 	mov	es, ax
 	call	make_idt
+	pop	rsi			; processors, where there is no hypervisor
 	lidt	[idt_pointer]
 	mov	eax, 1
 	cpuid
 	mov	[features], ecx
+	mov	[processors], ebx
 	call	enable_x2apic
-	mov	eax, 1
-	cpuid
-	shr	ebx, 16
-	cmp	bl, 1
+	; Bochs' CPUID says nothing of processors in other packages: the loader does.
+	cmp	byte [processors + 2], 1
+	ja	two_processors
+	cmp	esi, 1
 	ja	two_processors
 
 ; ---- one processor: what an exit costs -----------------------------------------------------------------------------
@@ -692,6 +695,7 @@ idt_pointer:	dw 4095
 		dq idt
 best:		dq 0
 features:	dd 0
+processors:	dd 0			; CPUID 1 EBX
 rounds:		dd 0
 warm:		dd 0
 resume:		dq unexpected

@@ -1,8 +1,8 @@
 /*
  * The firmware's first application on a machine without a hypervisor: starts Linux by its 64-bit
  * entry, as Socle's kind linux does, or the benchmark's guest, as its kind flat64 does. The first
- * line of the file cmdline is "flat", or the kernel's command line; the files are guest.bin, or
- * vmlinuz and initrd.gz.
+ * line of the file cmdline is "flat N" for N processors, or the kernel's command line; the files
+ * are guest.bin, or vmlinuz and initrd.gz.
  */
 #include <efi.h>
 #include <efilib.h>
@@ -150,7 +150,8 @@ static void __attribute__((noreturn)) start_linux(char *cmdline)
 	__builtin_unreachable();
 }
 
-static void __attribute__((noreturn)) start_flat(void)
+/* It finds the number of PROCESSORS where a hypervisor leaves 0. */
+static void __attribute__((noreturn)) start_flat(UINTN processors)
 {
 	struct memory_map map;
 	UINTN size;
@@ -158,7 +159,7 @@ static void __attribute__((noreturn)) start_flat(void)
 
 	CopyMem(at, image, size);
 	leave_firmware(&map);
-	__asm__ volatile("jmp *%[entry]" : : [entry] "r"(at), "D"(0) : "memory");
+	__asm__ volatile("jmp *%[entry]" : : [entry] "r"(at), "D"(0), "S"(processors) : "memory");
 	__builtin_unreachable();
 }
 
@@ -178,7 +179,7 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
 	for (UINTN i = 0; i < size; i++)
 		if (line[i] < ' ')
 			line[i] = 0;
-	if (CompareMem(line, "flat", sizeof("flat")) == 0)
-		start_flat();
+	if (CompareMem(line, "flat ", 5) == 0)
+		start_flat((UINTN)(line[5] - '0'));
 	start_linux(line);
 }
