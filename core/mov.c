@@ -31,6 +31,17 @@ static bool take_operand(struct mov_slot *m, const struct insn *i, uint8_t opera
 	return m->write && operand == OPND_IMM;
 }
 
+/* FS and GS have bases; RSP and RIP are not in v->gpr. */
+static void take_address(struct mov_slot *m, const struct insn *i)
+{
+	m->base = i->base;
+	m->index = i->index;
+	m->scale = i->scale;
+	m->disp = i->disp;
+	m->known_address = i->seg != EMUL_FS && i->seg != EMUL_GS && i->base != RSP &&
+			   i->base != EMUL_RIP;
+}
+
 /* False: the instruction at CODE is no plain MOV. */
 static bool remember(struct mov_slot *m, const uint64_t code[2])
 {
@@ -43,6 +54,7 @@ static bool remember(struct mov_slot *m, const uint64_t code[2])
 	m->write = i.dst == OPND_RM;
 	if (!take_operand(m, &i, m->write ? i.src : i.dst))
 		return false;
+	take_address(m, &i);
 	m->size = i.op_size;
 	m->mask[0] = low_bytes(i.length);
 	m->mask[1] = i.length > 8 ? low_bytes(i.length - 8u) : 0;
@@ -63,6 +75,26 @@ static void load(struct vcpu *v, const struct mov_slot *m, uint64_t value)
 		*reg = (*reg & ~low_bytes(m->size)) | value;
 }
 
+static uint64_t register_or_0(const struct vcpu *v, uint8_t reg)
+{
+	return reg == EMUL_NO_REG ? 0 : v->gpr[reg];
+}
+
+/*
+ * Of an operand that lies across two pages the second one's first byte may be all that the exit
+ * tells of (APM vol. 2 15.25.6): what begins a page must be known to begin there. Below the page's
+ * size a linear address is a physical one.
+ */
+static bool begins_page(const struct vcpu *v, const struct mov_slot *m)
+{
+	uint64_t address = (uint64_t)m->disp;
+
+	if (!m->known_address)
+		return false;
+	address += register_or_0(v, m->base) + register_or_0(v, m->index) * m->scale;
+	return !(address & (PAGE_SIZE - 1));
+}
+
 unsigned int exit_mov(struct vcpu *v, const uint8_t *code, uint64_t gpa, bool write)
 {
 	struct mov_slot *m = &v->mov;
@@ -77,6 +109,8 @@ unsigned int exit_mov(struct vcpu *v, const uint8_t *code, uint64_t gpa, bool wr
 		return 0;
 	if (unlikely(m->write != write || (gpa & (PAGE_SIZE - 1)) > PAGE_SIZE - m->size ||
 		     gmem_is_ram(v->vm, gpa)))
+		return 0;
+	if (!(gpa & (PAGE_SIZE - 1)) && m->size > 1 && !begins_page(v, m))
 		return 0;
 	value = m->has_reg ? v->gpr[m->reg] & low_bytes(m->size) : m->constant;
 	if (unlikely(lapic_covers(v, gpa)))

@@ -109,9 +109,12 @@ struct gva_slot {
 struct mov_slot {
 	uint64_t code[2], mask[2]; /* its bytes, and which of them there are */
 	uint64_t constant;
+	int64_t disp;
 	uint8_t length; /* 0: none */
 	uint8_t size, reg;
+	uint8_t base, index, scale; /* as struct insn's */
 	bool write, has_reg;
+	bool known_address; /* by the three above alone, in its low bits */
 };
 
 struct vcpu {

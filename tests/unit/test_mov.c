@@ -63,6 +63,7 @@ static int setup(void **state)
 	assert_int_equal(bus_add_mmio(vm, DEVICE, 0x1000, device, NULL), 0);
 	for (unsigned int i = 0; i < GPR_COUNT; i++)
 		v->gpr[i] = 0xa0a1a2a3a4a5a6a0 + i;
+	v->gpr[RBX] = 0xfffff00000005000;
 	return 0;
 }
 
@@ -150,6 +151,28 @@ static void test_local_apic(void **state)
 	assert_int_equal(seen.count, 0);
 }
 
+/* An operand that begins on the page before exits at the second one: it is not a register there. */
+static void test_across_pages(void **state)
+{
+	(void)state;
+	v->gpr[RBX] -= 4;
+	assert_int_equal(MOV("\x48\x8b\x03", DEVICE, false), 0); /* mov rax, [rbx] */
+	assert_int_equal(MOV("\x48\x89\x13", DEVICE, true), 0);
+	v->gpr[RCX] = 1;
+	assert_int_equal(MOV("\x8b\x44\x8b\x04", DEVICE, false), 0); /* mov eax, [rbx+rcx*4+4] */
+	assert_int_equal(seen.count, 0);
+	assert_int_equal(MOV("\x8b\x04\x8b", DEVICE, false), 3); /* mov eax, [rbx+rcx*4] */
+	assert_int_equal(MOV("\x8b\x43\x04", DEVICE, false), 3); /* mov eax, [rbx+4] */
+	assert_int_equal(MOV("\x8a\x03", DEVICE, false), 2);	  /* one byte is nowhere else */
+	assert_int_equal(seen.count, 3);
+	/* Whose address is not known: [rsp], [rip - 4], gs:[rbx + 4] */
+	assert_int_equal(MOV("\x8b\x04\x24", DEVICE, false), 0);
+	assert_int_equal(MOV("\x8b\x05\xfc\xff\xff\xff", DEVICE, false), 0);
+	assert_int_equal(MOV("\x65\x8b\x43\x04", DEVICE, false), 0);
+	assert_int_equal(MOV("\x8b\x04\x24", DEVICE + 4, false), 3);
+	assert_int_equal(seen.count, 4);
+}
+
 /* All that is not plain, or not what the exit says: nothing may happen. */
 static void test_left_alone(void **state)
 {
@@ -181,7 +204,7 @@ static void test_left_alone(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(reads), T(writes), T(again), T(local_apic), T(left_alone),
+		T(reads), T(writes), T(again), T(local_apic), T(left_alone), T(across_pages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
