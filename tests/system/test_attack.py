@@ -33,7 +33,8 @@ def test_attack(boot, accel):
     m = boot(CONFIG + attack, [FILE, "attack.elf"], accel, timeout=480)
     witness, said = Witness(m), {}
     while True:
-        match = m.expect(r"attack\| case ([^:\r\n]*): ([^\r\n]*)\r|attack\| attack: the end|socle: vm attack: \w+", 240)
+        match = m.expect(r"attack\| case ([^:\r\n]*): ([^\r\n]*)[\r\n]|attack\| attack: the end"
+                         r"|socle: vm attack: (?:crashed|exited)", 240)
         if not match.group(1):
             break
         said[match.group(1).decode()] = match.group(2).decode()

@@ -32,8 +32,8 @@ def test_fuzz(boot, accel):
     m = boot(CONFIG + fuzz, [FILE, "fuzz.elf"], accel, timeout=900 + COUNT // 500)
     witness = Witness(m)
     try:
-        while m.expect(r"fuzz: \d+\r|fuzz: \d+ operations done|socle: vm fuzz: (?:crashed|exited)", 180) \
-                .group(0).endswith(b"\r"):
+        while m.expect(r"fuzz: \d+[\r\n]|fuzz: \d+ operations done|socle: vm fuzz: (?:crashed|exited)", 180) \
+                .group(0)[-1:].isspace():
             witness.ask()
         m.expect("socle: all|vm fuzz: exited 33", 60)
     except (pexpect.TIMEOUT, pexpect.EOF):

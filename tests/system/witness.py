@@ -3,7 +3,7 @@ from guests import vm
 
 FILE = "witness.elf"
 CONFIG = vm(FILE, "witness", memory="16M", kind="multiboot", debug_exit="0xf4", debug_console="0xe9", cpus="0")
-ANSWER = r"witness\| witness: (\d+): ([^\r\n]*)\r"
+ANSWER = r"witness\| witness: (\d+): ([^\r\n]*)[\r\n]"
 
 
 class Witness:
