@@ -322,12 +322,16 @@ static void enter_mode(struct vcpu *v)
 	vapic_irq_reload(v);
 }
 
+void lapic_power_on(struct vcpu *v)
+{
+	v->apic_base = APIC_DEFAULT_BASE | APIC_BASE_EN | (v->id ? 0 : APIC_BASE_BSP);
+	v->apic_mode = APIC_XAPIC;
+}
+
 void lapic_reset(struct vcpu *v, bool init)
 {
-	if (!init) {
-		v->apic_base = APIC_DEFAULT_BASE | APIC_BASE_EN | (v->id ? 0 : APIC_BASE_BSP);
-		v->apic_mode = APIC_XAPIC;
-	}
+	if (!init)
+		lapic_power_on(v);
 	reset_regs(v);
 	if (!init && v->id == 0 && v->vm->extint.acknowledge)
 		virtual_wire(v);

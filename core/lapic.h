@@ -56,6 +56,10 @@ struct apic_msg {
 	bool x2apic_dest;  /* dest is 32 bits wide (x2APIC ICR) */
 };
 
+/* Of V, which has not been on its core yet in this life: from now on it hears INIT and start-up
+ * IPIs. */
+void lapic_power_on(struct vcpu *v);
+
 /* State after power-up; INIT keeps the APIC ID and IA32_APIC_BASE (SDM vol. 3A 11.4.7). Calls
  * hv->apic_mode(). */
 void lapic_reset(struct vcpu *v, bool init);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/lapic.h"
 #include "core/lifecycle.h"
 #include "core/sched.h"
 #include "lib/err.h"
@@ -401,6 +402,34 @@ static void test_requests_of_a_former_life(void **state)
 	assert_false(a->vcpu[1]->nmi_pending);
 }
 
+static void start_the_other(struct vcpu *v)
+{
+	struct apic_msg msg = {.dest = 1, .delivery = APIC_INIT};
+
+	lapic_send(v->vm, v, &msg);
+	msg.delivery = APIC_STARTUP;
+	msg.vector = 0x12;
+	lapic_send(v->vm, v, &msg);
+}
+
+/* The other core is busy elsewhere when the guest starts its processor: it comes later. */
+static void test_started_before_its_core_came(void **state)
+{
+	static const struct fake_step starts[] = {{.guest = start_the_other, .ticks = 1},
+						  {.ticks = 10 * MS}};
+
+	(void)state;
+	fake_script(a->vcpu[0], starts, 2);
+	script(a, 1, busy, 1);
+	vm_start(a);
+	fake_machine_run(0, fake.tsc + MS);
+	assert_int_equal(a->vcpu[1]->activity, VCPU_PARKED);
+	fake_machine_run(1, fake.tsc + MS);
+	assert_int_equal(a->vcpu[1]->activity, VCPU_ACTIVE);
+	assert_true(fake_of(a->vcpu[1])->entries > 0);
+	assert_int_equal(a->vcpu[1]->sipi_vector, 0x12);
+}
+
 static unsigned int lines_with(const char *text)
 {
 	unsigned int n = 0;
@@ -459,6 +488,7 @@ int main(void)
 		T(ends_when_all_have_parked, setup_smp),
 		T(two_ends, setup_smp),
 		T(requests_of_a_former_life, setup_smp),
+		T(started_before_its_core_came, setup_smp),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
