@@ -332,11 +332,12 @@ static void deliver_fixed(struct vcpu *v, uint8_t vector, bool level)
 
 /*
  * A start-up IPI that came before the INIT is not for the state after it: that one waits for the
- * next (SDM vol. 3A 9.4.3).
+ * next (SDM vol. 3A 9.4.3). Nor is an NMI: it would come while there are no handlers yet.
  */
 static void request_init(struct vcpu *v)
 {
-	__atomic_fetch_and(&v->requests, ~(uint32_t)REQ_SIPI, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&v->nmis, 0, __ATOMIC_SEQ_CST);
+	__atomic_fetch_and(&v->requests, ~(uint32_t)REQ_INIT_ENDS, __ATOMIC_SEQ_CST);
 	vcpu_request(v, REQ_INIT);
 }
 

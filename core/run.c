@@ -65,18 +65,28 @@ static void take_nmis(struct vcpu *v)
 	v->nmi_pending = (uint8_t)count;
 }
 
-static void take_requests(struct vcpu *v)
+/* Those that have come, and the earlier ones BEFORE. */
+static uint32_t fetch_requests(struct vcpu *v, uint32_t before)
 {
 	uint32_t req = __atomic_exchange_n(&v->requests, 0, __ATOMIC_SEQ_CST);
+
+	if (req & REQ_INIT)
+		before &= ~(uint32_t)REQ_INIT_ENDS;
+	return before | req;
+}
+
+static void take_requests(struct vcpu *v)
+{
+	uint32_t req = fetch_requests(v, 0);
 	uint64_t timers_at = READ_ONCE(v->vm->timers_at);
 
 	if (v->id == 0 && timers_at && tsc_now() >= timers_at) {
 		dev_timers_run(v->vm);
-		req |= __atomic_exchange_n(&v->requests, 0, __ATOMIC_SEQ_CST);
+		req = fetch_requests(v, req);
 	}
 	if (v->timer_deadline && tsc_now() >= v->timer_deadline) {
 		lapic_timer_expired(v);
-		req |= __atomic_exchange_n(&v->requests, 0, __ATOMIC_SEQ_CST);
+		req = fetch_requests(v, req);
 	}
 	/* A SIPI that came with its INIT is for the state after it. */
 	if (req & REQ_INIT)

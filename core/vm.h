@@ -78,7 +78,9 @@ enum {
 	REQ_EVENT = 32, /* an event is queued, or what may enter has changed */
 	REQ_YIELD = 64, /* out of the back end's loop: the run loop, or the scheduler, has a look */
 	REQ_START = 128, /* a parked vCPU 0 may be reset and run */
-	REQ_CLEAN = 256	 /* a parked vCPU 0's VM has ended: its memory is zeroed */
+	REQ_CLEAN = 256,	 /* a parked vCPU 0's VM has ended: its memory is zeroed */
+	/* Whatever of these was there before an INIT is not for the state after it. */
+	REQ_INIT_ENDS = REQ_NMI | REQ_SIPI
 };
 
 enum vcpu_activity {

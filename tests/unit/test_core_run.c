@@ -628,6 +628,22 @@ static void test_init_behind_a_sipi(void **state)
 	assert_started_at(0x12);
 }
 
+/* An NMI that was sent before the INIT does not come after it, where there are no handlers yet. */
+static void test_nmi_before_init(void **state)
+{
+	struct vcpu *ap = vm->vcpu[1];
+
+	(void)state;
+	ap->activity = VCPU_ACTIVE;
+	icr(APIC_NMI << 8);
+	SEND_INIT;
+	SEND_SIPI(0x12);
+	run_ap();
+	assert_started_at(0x12);
+	assert_null(strstr(fake_trace(), "nmi"));
+	assert_false(ap->nmi_pending);
+}
+
 /* Others may use the core between an INIT and its SIPI. */
 static void test_sipi_after_another_turn(void **state)
 {
@@ -860,6 +876,7 @@ int main(void)
 		T(init_stops),
 		T(init_that_meets_an_apic_going_off),
 		T(init_behind_a_sipi),
+		T(nmi_before_init),
 		T(sipi_after_another_turn),
 		T(what_init_keeps),
 		T(interrupt_inside),
