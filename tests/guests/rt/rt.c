@@ -258,7 +258,7 @@ bool rt_start_second(void)
 	mmio_write(APIC + 0x300, 0x4500);
 	mmio_write(APIC + 0x310, 1u << 24);
 	mmio_write(APIC + 0x300, 0x4600 | TRAMPOLINE >> 12);
-	for (unsigned int i = 0; i < 1000 && !second_up; i++)
+	for (unsigned int i = 0; i < 10000 && !second_up; i++)
 		rt_wait_us(1000);
 	return second_up;
 }

@@ -86,7 +86,7 @@ int rt_try_user(const void *code, const uint64_t registers[8], uint64_t rflags);
 
 void rt_init_cpu(unsigned int id);
 uint8_t *rt_tss(unsigned int id);
-/* INIT and start-up IPI to APIC ID 1. False: it did not come within a second. */
+/* INIT and start-up IPI to APIC ID 1. False: it did not come within ten seconds. */
 bool rt_start_second(void);
 void rt_reset_apic(void); /* off and on again: as after power-up, enabled by software */
 

@@ -11,7 +11,7 @@
 #define WORDS	  0x80000u /* 4 MiB */
 
 /* The ACPI timer has 24 bits; it is looked at much more often than it goes round. */
-static uint64_t timer;
+static uint64_t timer, timer_then;
 
 static uint64_t pattern(uint64_t i)
 {
@@ -31,16 +31,36 @@ static bool memory_is_good(void)
 	return true;
 }
 
+/*
+ * Both clocks at one moment: of 16 looks the quickest, since others may have the core between the
+ * two reads.
+ */
+static uint64_t tsc_at_tick(void)
+{
+	uint64_t best = ~0ull, tsc = 0, tick_then = 0;
+
+	for (unsigned int i = 0; i < 16; i++) {
+		uint64_t before = rdtsc(), took;
+
+		tick();
+		took = rdtsc() - before;
+		if (took < best) {
+			best = took;
+			tsc = before + took / 2;
+			tick_then = timer;
+		}
+	}
+	timer_then = tick_then;
+	return tsc;
+}
+
 /* TSC ticks for each of the ACPI timer, times 1000, since the last look. */
 static uint64_t rate(uint64_t *tsc, uint64_t *ticks)
 {
-	uint64_t since_tsc, since_ticks;
+	uint64_t now = tsc_at_tick(), since_tsc = now - *tsc, since_ticks = timer_then - *ticks;
 
-	tick();
-	since_tsc = rdtsc() - *tsc;
-	since_ticks = timer - *ticks;
-	*tsc += since_tsc;
-	*ticks += since_ticks;
+	*tsc = now;
+	*ticks = timer_then;
 	return since_ticks ? since_tsc * 1000 / since_ticks : 0;
 }
 
@@ -50,9 +70,9 @@ void rt_second(void)
 
 void rt_guest(void)
 {
-	uint64_t tsc = rdtsc(), ticks, first, now;
+	uint64_t tsc = 0, ticks = 0, first, now;
 
-	timer = ticks = inl(PM_TMR);
+	timer = inl(PM_TMR);
 	for (uint64_t i = 0; i < WORDS; i++)
 		PATTERN[i] = pattern(i);
 	rate(&tsc, &ticks);
