@@ -232,7 +232,6 @@ static void start_boot_vcpu(struct vcpu *v)
 	 * guest may start them before their cores have come to them. */
 	for (unsigned int i = 0; i < vm->vcpu_count; i++) {
 		lapic_power_on(vm->vcpu[i]);
-		__atomic_store_n(&vm->vcpu[i]->nmis, 0, __ATOMIC_RELEASE);
 		__atomic_store_n(&vm->vcpu[i]->requests, 0, __ATOMIC_RELEASE);
 		__atomic_store_n(&vm->vcpu[i]->nmis, 0, __ATOMIC_RELEASE);
 	}
