@@ -26,7 +26,7 @@ def verdict(text):
 @pytest.mark.extra
 @pytest.mark.weight(4)
 def test_fuzz(boot, accel):
-    cmdline = f"seed={SEED} count={COUNT} report=5000" + (f" trace={TRACE}" if TRACE else "")
+    cmdline = f"seed={SEED} count={COUNT} report=5000 breakpoints={int(accel == 'bochs')}" + (f" trace={TRACE}" if TRACE else "")
     fuzz = vm("fuzz.elf", "fuzz", vcpus=2, kind="multiboot", platform="pc", cmdline=cmdline,
               debug_exit="0xf4", debug_console="0xe9")
     m = boot(CONFIG + fuzz, [FILE, "fuzz.elf"], accel, timeout=900 + COUNT // 500)

@@ -511,12 +511,14 @@ static void op_xsetbv(struct stream *s)
 }
 
 /*
- * QEMU 7.2 keeps a breakpoint over VMRUN and takes it for one of the type that DR7 says later: of
- * two types it loses its own memory. All break on writes.
+ * QEMU 7.2 keeps what a breakpoint made of its own over #VMEXIT, VMRUN and INIT, and takes it for
+ * something else when DR7 says another type by then, which ends QEMU itself: there none is enabled
+ * (breakpoints=0). Elsewhere all break on writes.
  */
 static uint64_t safe_dr7(uint64_t value)
 {
-	return (value & ~0x22220000ull) | 0x11110000;
+	value = (value & ~0x22220000ull) | 0x11110000;
+	return rt_option("breakpoints", 1) ? value : value & ~0xffull;
 }
 
 /* Not on code: a breakpoint on the handler of breakpoints has no end. */
