@@ -248,7 +248,8 @@ class Watch:
         *lines, self.rest = (self.rest + data).split(b"\n")
         self.rest = self.rest[-4096:]
         for line in lines:
-            line = ANSI.sub(b"", line).replace(b"\r", b"")
+            # What has been erased again, the monitor's prompt, is not on the line.
+            line = ANSI.sub(b"", line.rpartition(b"\r\x1b[K")[2]).replace(b"\r", b"")
             self.error = self.error or bool(ERROR.match(line))
             self.ended = self.ended or bool(ENDED.match(line))
             self.returned = self.returned or bool(RETURNED.match(line))

@@ -103,6 +103,17 @@ def test_run_times_out(content):
 
 
 @pytest.mark.quick
+def test_run_reads_behind_an_erased_prompt(monkeypatch):
+    """A message that comes while the monitor's prompt is shown counts like any other."""
+    monkeypatch.syspath_prepend(TOOLS)
+    watch = __import__("run").Watch()
+    watch.feed(b"socle> stop a\r\nsocle> \r\x1b[Ksocle: error: vm a: odd\r\n")
+    assert watch.error and not watch.ended
+    watch.feed(b"socle> \r\x1b[Ksocle: all guests ended\r\n")
+    assert watch.ended
+
+
+@pytest.mark.quick
 def test_initrd_is_reproducible(tmp_path):
     run(os.path.join(TOOLS, "mkguest.sh"), "-o", str(tmp_path))
     for name in ("vmlinuz", "initrd.gz"):
