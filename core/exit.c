@@ -361,13 +361,8 @@ static enum act on_npf(struct vcpu *v, struct hv_exit *x)
 		return ACT_STAY;
 	}
 	if (x->npf.fetch) {
-		/* Nothing answers with ones, and no instruction is made of them. A program that
-		 * goes there must not end the VM of its kernel. */
-		if (hv->cpl(v) == 3) {
-			vcpu_ud(v);
-			return ACT_STAY;
-		}
-		vcpu_crash(v, "code is fetched from an address that is no memory");
+		/* Nothing answers with ones, and no instruction is made of them. */
+		vcpu_ud(v);
 		return ACT_STAY;
 	}
 	return emulate(v, x);
