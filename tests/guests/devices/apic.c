@@ -137,9 +137,11 @@ static bool timer(void)
 	start = pm_time();
 	if (!comes(V_TIMER, from, 20) || us_since(start) < 16000)
 		return false;
+	apic_set(APIC_INITIAL, 0);
+	let_interrupts_in(); /* a last one may have come since */
 	apic_set(APIC_LVT_TIMER, V_TIMER); /* one-shot */
-	apic_set(APIC_INITIAL, rate * 1000 / 8);
 	from = taken[V_TIMER];
+	apic_set(APIC_INITIAL, rate * 1000 / 8);
 	return comes(V_TIMER, from, 1) && stays_away(V_TIMER) && apic_get(APIC_CURRENT) == 0;
 }
 

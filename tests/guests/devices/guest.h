@@ -111,6 +111,8 @@ void sleep_us(uint32_t us);
  * seconds?
  */
 bool comes(uint8_t vector, uint32_t from, uint32_t count);
+/* What is pending comes; elsewhere IF is clear. */
+void let_interrupts_in(void);
 /* Did none come in 5 ms? */
 bool stays_away(uint8_t vector);
 

@@ -104,7 +104,7 @@ void sleep_us(uint32_t us)
 		;
 }
 
-static void let_interrupts_in(void)
+void let_interrupts_in(void)
 {
 	__asm__ volatile("sti; nop; nop; cli" : : : "memory");
 }
