@@ -217,6 +217,17 @@ static void wait_for_others(void)
 	put("%u of %u other cpus have stopped\r\n", stopped, online ? online - 1 : 0);
 }
 
+/*
+ * Those alone that have Socle's interrupt table: one that is still the firmware's, or on its way
+ * here, would be lost with an NMI, and take the machine and what panic() says with it.
+ */
+static void stop_others(uint32_t self)
+{
+	for (unsigned int i = 0; i < cpu_count; i++)
+		if (pcpus[i]->state == CPU_ONLINE && pcpus[i]->apic_id != self)
+			apic_send_nmi(pcpus[i]->apic_id);
+}
+
 /* A fault on the way ends the matter: what has been said must do. */
 static void take_floor(void)
 {
@@ -232,7 +243,7 @@ static void take_floor(void)
 	}
 	log_set_panicking();
 	nmi_set_hook(on_nmi);
-	apic_send_nmi_others();
+	stop_others(self);
 }
 
 /* The screen has the last messages above this: it shows no more of them. */

@@ -14,7 +14,6 @@
 #define LVT_NMI		   (4u << 8)
 #define LVT_ACTIVE_LOW	   (1u << 13)
 #define LVT_STATUS	   (1u << 12)
-#define ICR_ALL_BUT_SELF   (3u << 18)
 #define DFR_FLAT	   0xffffffffu
 #define VECTORS_PER_ISR	   32
 #define ICR_SPINS	   1000000
@@ -216,11 +215,6 @@ void apic_send_init(uint32_t dest)
 void apic_send_startup(uint32_t dest, uint8_t page)
 {
 	send(dest, APIC_ICR_STARTUP | APIC_ICR_ASSERT | page);
-}
-
-void apic_send_nmi_others(void)
-{
-	send(0, APIC_ICR_NMI | APIC_ICR_ASSERT | ICR_ALL_BUT_SELF);
 }
 
 /* Ticks of the timer per second: one round. */

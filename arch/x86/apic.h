@@ -88,9 +88,6 @@ void apic_send_nmi(uint32_t apic_id);
 void apic_send_init(uint32_t apic_id);
 void apic_send_startup(uint32_t apic_id, uint8_t page);
 
-/* To every other core that is in the system, whether Socle knows it or not: for panic() alone. */
-void apic_send_nmi_others(void);
-
 /*
  * The timer, one-shot: VEC_TIMER on this core when the TSC reaches HOST_TSC, at once where that has
  * passed. Where the processor has no TSC-deadline mode it may come early when the deadline is
