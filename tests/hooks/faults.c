@@ -265,7 +265,7 @@ static void on_port(void *dev, struct vcpu *v, uint64_t offset, bool write, uint
 
 void __wrap_dma_stop(const struct acpi_info *acpi)
 {
-	for (unsigned int i = 0; i < acpi->iommu_count; i++) {
+	for (unsigned int i = 0; acpi && i < acpi->iommu_count; i++) {
 		uint64_t base = acpi->iommus[i].base;
 
 		if (acpi->iommus[i].amd)
