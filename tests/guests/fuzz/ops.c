@@ -110,8 +110,8 @@ uint32_t safe_delivery(uint32_t value)
 {
 	uint32_t vector = value & 0xff;
 
-	if ((value >> 8 & 7) == 5)
-		value &= ~BIT(8); /* NMI instead of INIT */
+	if ((value >> 8 & 7) == 4 || (value >> 8 & 7) == 5)
+		value &= ~0x700u; /* op_ipi() has NMI and INIT */
 	if (vector >= 16 && vector < 32)
 		value |= 0x20;
 	return value;
@@ -402,22 +402,28 @@ static void op_apic(struct stream *s)
 		mmio_write(APIC + reg * 16, value);
 }
 
-/* To itself, to the other, to nobody, to all; INIT and start-up to the other alone. */
+/*
+ * To itself, to the other, to nobody, to all; INIT and start-up to the other alone. An NMI would be
+ * the end of one that is starting, as it is on a PC: it has no handler yet.
+ */
 static void op_ipi(struct stream *s)
 {
 	uint32_t low = (uint32_t)next64(s) & 0xcffff, dest = (uint32_t)pick(s);
 	uint64_t base = rdmsr(MSR_APIC_BASE);
 
+	if ((low >> 8 & 7) == 4 && !rt_second_is_up())
+		return;
 	if ((low >> 8 & 7) >= 5) {
 		low &= ~0xc0800u;
 		low |= below(s, 16) ? 0 : BIT(14);
 		dest = 1;
 		if (rt_cpu_id() != 0)
 			return;
+		rt_second_is_down();
 		/* It begins again where the guest says. */
 		if ((low >> 8 & 7) == 6)
 			low = 0x4600 | 0x8;
-	} else {
+	} else if ((low >> 8 & 7) != 4) {
 		low = safe_delivery(low);
 	}
 	if (base & APIC_X2) {
@@ -433,6 +439,7 @@ static void op_second(struct stream *s)
 	if (rt_cpu_id() != 0)
 		return;
 	rt_reset_apic();
+	rt_second_is_down();
 	mmio_write(APIC + 0x310, 1u << 24);
 	mmio_write(APIC + 0x300, 0x4500);
 	if (below(s, 2))

@@ -249,6 +249,16 @@ void rt_reset_apic(void)
 	mmio_write(APIC + 0xf0, 0x1ff);
 }
 
+bool rt_second_is_up(void)
+{
+	return second_up;
+}
+
+void rt_second_is_down(void)
+{
+	second_up = 0;
+}
+
 bool rt_start_second(void)
 {
 	memcpy((void *)(uintptr_t)TRAMPOLINE, rt_trampoline,

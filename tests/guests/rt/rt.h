@@ -88,6 +88,10 @@ void rt_init_cpu(unsigned int id);
 uint8_t *rt_tss(unsigned int id);
 /* INIT and start-up IPI to APIC ID 1. False: it did not come within ten seconds. */
 bool rt_start_second(void);
+/* Has it come to rt_second() since it was started last? */
+bool rt_second_is_up(void);
+/* Said by who is about to send it INIT. */
+void rt_second_is_down(void);
 void rt_reset_apic(void); /* off and on again: as after power-up, enabled by software */
 
 void rt_putc(char c);
