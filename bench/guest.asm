@@ -2,7 +2,7 @@
 ; timer, and measures by RDTSC what its exits cost; with two processors it measures the way to the other one and back
 ; instead. Without a hypervisor it leaves out what the processor does not have. It says on COM1
 ;	bench: metric NAME TICKS COUNT		ticks of the TSC for COUNT rounds of a loop, the loop included
-;	bench: metric spinning GAPS TICKS	times that something came between two instructions of a loop that did nothing
+;	bench: metric spinning TICKS 1		for so long it did nothing
 ;	bench: check NAME ok|wrong
 ;	bench: end
 	bits 64
@@ -40,8 +40,9 @@ RFLAGS_IF	equ 0x200
 HAS_X2APIC	equ 21
 HAS_DEADLINE	equ 24
 
-SPIN		equ 200000000		; ticks
-GAP		equ 60			; what two readings in a row are apart at most, of an exit far from it
+%ifndef SPIN
+%define SPIN	200000000		; ticks
+%endif
 
 ; Far enough that no loop ends after it, near enough for a 32-bit timer.
 TIMER_AHEAD	equ 2000000000
@@ -294,29 +295,21 @@ start:
 ; ---- doing nothing -------------------------------------------------------------------------------------------------
 
 	call	begin
-	xor	ebp, ebp
 	call	start_round
-	lea	r14, [rax + SPIN]
+	lea	r14, [r13 + SPIN]
 	sti
 .spin:
 	rdtsc
 	shl	rdx, 32
 	or	rax, rdx
-	mov	rcx, rax
-	sub	rcx, r13
-	mov	r13, rax
-	cmp	rcx, GAP
-	jbe	.undisturbed
-	inc	rbp
-.undisturbed:
 	cmp	rax, r14
 	jb	.spin
 	cli
 	lea	rsi, [text_spinning]
 	call	puts
-	mov	rax, rbp
-	call	print_number
 	mov	eax, SPIN
+	call	print_number
+	mov	eax, 1
 	call	print_number
 	lea	rsi, [text_line]
 	call	puts
