@@ -1,6 +1,6 @@
 /* links: core/run.c core/devtimer.c core/event.c core/cr.c core/share.c core/vcpu.c core/mmio.c core/task.c core/debug.c core/bus.c core/gmem.c core/pvclock.c core/lapic.c core/lapic_irq.c core/lapic_timer.c core/clock.c tests/unit/support/core_exit.c tests/unit/support/core_sched.c tests/unit/support/core_lifecycle.c tests/unit/support/core_msr.c tests/unit/support/core_cpuid.c emul/alu.c emul/decode.c emul/exec.c emul/string.c emul/tables.c emul/walk.c arch/x86/paging.c lib/log.c lib/fmt.c lib/strbuf.c tests/unit/support/fake_core.c tests/unit/support/fake_machine.c tests/unit/support/fake_hv.c */
 /* A VM's life from start to end, in the cores' own loops. */
-#include "tests/unit/support/fake_hv.h"
+#include "tests/unit/support/loop_vms.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,54 +11,6 @@
 #include "lib/err.h"
 #include "lib/log.h"
 
-#define MS 1000000ull /* of the fake's clock, which has 1 GHz */
-
-static struct vm *a, *b;
-
-static int teardown(void **state)
-{
-	(void)state;
-	fake_hv_end();
-	return 0;
-}
-
-/* Two VMs of one vCPU each on one core. */
-static int setup_two(void **state)
-{
-	(void)state;
-	a = fake_hv_vm(1, 1);
-	b = fake_hv_vm(1, 1);
-	return 0;
-}
-
-static int setup_one(void **state)
-{
-	(void)state;
-	a = fake_hv_vm(1, 1);
-	return 0;
-}
-
-/* One VM with a vCPU on each of two cores. */
-static int setup_smp(void **state)
-{
-	(void)state;
-	a = fake_hv_vm(2, 2);
-	return 0;
-}
-
-static const struct fake_step busy[] = {{.ticks = MS}};
-
-static void script(struct vm *vm, unsigned int id, const struct fake_step *steps,
-		   unsigned int count)
-{
-	fake_script(vm->vcpu[id], steps, count);
-	fake_of(vm->vcpu[id])->repeat = true;
-}
-
-static struct fake_vcpu *of(const struct vm *vm)
-{
-	return fake_of(vm->vcpu[0]);
-}
 
 /* ---- lives ---- */
 
