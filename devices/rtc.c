@@ -237,10 +237,30 @@ static bool matches(const struct rtc *rtc, uint8_t alarm, uint8_t reg, uint64_t 
 	return wanted >= ALARM_ANY || wanted == time_reg(rtc, reg, seconds);
 }
 
-/* The first second after SECONDS at which the alarm goes off; NEVER for a time that no day has. */
+/* Does one of the COUNT values that REG takes each STEP seconds match? */
+static bool ever_matches(const struct rtc *rtc, uint8_t alarm, uint8_t reg, uint64_t step,
+			 unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++)
+		if (matches(rtc, alarm, reg, i * step))
+			return true;
+	return false;
+}
+
+static bool day_has_alarm(const struct rtc *rtc)
+{
+	return ever_matches(rtc, HOURS_ALARM, HOURS, 3600, 24) &&
+	       ever_matches(rtc, MINUTES_ALARM, MINUTES, 60, 60) &&
+	       ever_matches(rtc, SECONDS_ALARM, SECONDS, 1, 60);
+}
+
+/*
+ * The first second after SECONDS at which the alarm goes off; NEVER for a time that no day has,
+ * which would be looked for in each second of one: milliseconds, at each write.
+ */
 static uint64_t next_alarm(const struct rtc *rtc, uint64_t seconds)
 {
-	uint64_t s = seconds + 1, end = s + 86400;
+	uint64_t s = seconds + 1, end = day_has_alarm(rtc) ? s + 86400 : s;
 
 	while (s < end) {
 		if (!matches(rtc, HOURS_ALARM, HOURS, s))

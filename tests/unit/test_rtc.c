@@ -3,6 +3,7 @@
 #include "tests/unit/support/fake_core.h"
 
 #include <time.h>
+#include <unistd.h>
 
 #include "core/clock.h"
 #include "devices/rtc.h"
@@ -343,6 +344,19 @@ static void alarms(void **state)
 	assert_int_equal(rd(C) & 0x20, 0);
 }
 
+/* One that never comes costs a guest's neighbours no more than another: not a day of seconds. */
+static void alarm_that_no_day_has(void **state)
+{
+	(void)state;
+	wr(A, 0x20);
+	alarm(60);
+	for (unsigned int i = 0; i < 20000; i++)
+		alarm_at(0xff, 0xff, (uint8_t)(0x60 + i % 16));
+	alarm(0);
+	pass(200000ULL * NS_PER_S);
+	assert_int_equal(rd(C) & 0x20, 0);
+}
+
 /* The time that was set is the one that the alarm looks at. */
 static void alarm_after_setting(void **state)
 {
@@ -422,6 +436,7 @@ int main(void)
 		T(update_ended),
 		T(periodic),
 		T(alarms),
+		T(alarm_that_no_day_has),
 		T(alarm_after_setting),
 		T(reset_ends_all),
 		T(memory_size),
