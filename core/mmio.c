@@ -4,6 +4,7 @@
 
 #include "arch/x86/cpu.h"
 #include "arch/x86/fpu.h"
+#include "arch/x86/tsc.h"
 #include "core/bus.h"
 #include "core/cpuid.h"
 #include "core/debug.h"
@@ -17,8 +18,12 @@
 #include "lib/strbuf.h"
 #include "lib/string.h"
 
-/* Iterations of a REP instruction before interrupts get their turn. */
+/*
+ * Iterations of a REP instruction before interrupts get their turn, and how long they may take: one
+ * may be milliseconds of a device's work.
+ */
 #define REP_MAX 1024u
+#define REP_NS	1000000u
 
 /* An instruction that cannot be executed has so many tries before its VM ends. */
 #define REFUSED_MAX 16u
@@ -31,6 +36,7 @@ struct access {
 	uint64_t entry[GVA_LEVELS];
 	unsigned int entries;
 	uint64_t dr7;
+	uint64_t rep_until; /* host TSC; 0: the first iteration has not begun */
 };
 
 static int table_read(void *ctx, uint64_t gpa, unsigned int size, uint64_t *value)
@@ -297,6 +303,16 @@ static int op_pio_out(void *ctx, uint16_t port, uint32_t value, unsigned int siz
 	return 0;
 }
 
+static bool op_enough(void *ctx)
+{
+	struct access *a = ctx;
+
+	if (a->rep_until)
+		return tsc_now() >= a->rep_until;
+	a->rep_until = tsc_now() + tsc_from_ns(REP_NS);
+	return false;
+}
+
 /* The guest's vector registers are the core's while its vCPU is on it. */
 static uint8_t op_vector(void *ctx, enum insn_vector kind, unsigned int number, uint8_t buf[32],
 			 bool write)
@@ -318,6 +334,7 @@ static const struct emul_ops ops = {
 	.probe_write = op_probe_write,
 	.pio_in = op_pio_in,
 	.pio_out = op_pio_out,
+	.enough = op_enough,
 };
 
 static enum emul_mode code_mode(const struct vcpu *v)

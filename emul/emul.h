@@ -72,6 +72,11 @@ struct emul_ops {
 	/* Ports, with size 1, 2 or 4. The privilege to use the port has been checked. */
 	int (*pio_in)(void *ctx, uint16_t port, uint32_t *value, unsigned int size);
 	int (*pio_out)(void *ctx, uint16_t port, uint32_t value, unsigned int size);
+	/*
+	 * Asked before each iteration of a repeated instruction: has it lasted long enough? From
+	 * the second one on, the others then wait (EMUL_REP). NULL: never.
+	 */
+	bool (*enough)(void *ctx);
 };
 
 enum emul_result {

@@ -163,7 +163,9 @@ static enum emul_result repeat(struct exec *x)
 	for (uint32_t i = 0; left; i++) {
 		enum emul_result r;
 
-		if (i == most)
+		bool enough = x->ops->enough && x->ops->enough(x->ctx);
+
+		if (i == most || (i && enough))
 			return EMUL_REP;
 		r = iterate(x);
 		if (r)

@@ -32,6 +32,7 @@ static struct {
 	uint8_t size[8];
 	bool write[8];
 	uint64_t answer;
+	uint64_t takes; /* ticks */
 } device;
 
 static void on_device(void *dev, struct vcpu *c, uint64_t offset, bool write, uint8_t size,
@@ -46,6 +47,7 @@ static void on_device(void *dev, struct vcpu *c, uint64_t offset, bool write, ui
 	device.size[n] = size;
 	device.write[n] = write;
 	device.value[n] = *value;
+	fake.tsc += device.takes;
 	if (!write)
 		*value = device.answer;
 }
@@ -466,6 +468,27 @@ static void test_string_ports(void **state)
 	assert_int_equal(v->gpr[RDI], 0x20003);
 }
 
+/* A device that takes its time holds nobody else up for more than one access of many. */
+static void test_string_ports_take_turns(void **state)
+{
+	(void)state;
+	v->gpr[RDX] = 0x500;
+	v->gpr[RCX] = 5;
+	v->gpr[RSI] = 0x20000;
+	device.takes = fake.hz / 1000;
+	for (unsigned int i = 1; i <= 5; i++) {
+		EXECUTE("\xf3\x6e", .reason = EXIT_PIO,
+			.pio = {.port = 0x500,
+				.size = 1,
+				.string = true,
+				.rep = true,
+				.decode = true}); /* rep outsb */
+		assert_done(i == 5 ? 2 : 0);
+		assert_int_equal(device.count, i);
+		assert_int_equal(v->gpr[RCX], 5 - i);
+	}
+}
+
 /* What has been read by then counts; the element that faults is not read from the port. */
 static void test_string_ports_fault(void **state)
 {
@@ -840,6 +863,7 @@ int main(void)
 		T(fetch_from_nowhere),
 		T(port_sizes),
 		T(string_ports),
+		T(string_ports_take_turns),
 		T(string_ports_fault),
 		T(hypercall),
 		T(privileged_instructions),
