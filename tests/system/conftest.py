@@ -20,11 +20,12 @@ BOCHS_EXTRA = re.compile(r"test_core_that_hangs\[bochs-0|test_own_port|test_cap\
                          r"|test_crashes_in_a_row|test_nothing_starts|test_reboot_can_stop|test_triple_fault\["
                          r"|test_legacy_timer|test_pc\[bochs-1|test_minimal\[|test_real_time_kernel"
                          r"|test_devices\[bochs-1|test_memory_tester\[bochs-2|test_initrd_does_not_fit"
-                         r"|test_shell\[bochs-(?!generic-1)|test_config\[bochs-(?!unknown_key|all_at_once|memory_1_tib)")
+                         r"|test_shell\[bochs-(?!generic-1)|test_memory_beyond_4_gib\[|test_reboot\["
+                         r"|test_fair_shares\[bochs-weights[12]")
 # The model there that has most, virtual-interrupt delivery included; Linux gets the one that run.sh takes by itself.
 BOCHS_NEWEST = "corei7_skylake_x"
 # What make test-quick boots there.
-BOCHS_QUICK = re.compile(r"test_kind_flat64|test_config\[bochs-unknown_key")
+BOCHS_QUICK = re.compile(r"test_kind_flat64")
 
 ANSI = re.compile(r"\x1b(\[[0-9;?=]*[A-Za-z]|[()][0-9A-B]|[=>])")
 
