@@ -25,7 +25,7 @@ BOCHS_EXTRA = re.compile(r"test_core_that_hangs\[bochs-0|test_own_port|test_cap\
 # The model there that has most, virtual-interrupt delivery included; Linux gets the one that run.sh takes by itself.
 BOCHS_NEWEST = "corei7_skylake_x"
 # What make test-quick boots there.
-BOCHS_QUICK = re.compile(r"test_kind_flat64")
+BOCHS_QUICK = re.compile(r"test_kinds")
 
 ANSI = re.compile(r"\x1b(\[[0-9;?=]*[A-Za-z]|[()][0-9A-B]|[=>])")
 

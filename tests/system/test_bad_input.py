@@ -2,6 +2,7 @@
 import os
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +41,11 @@ def bios_only():
     return bytes(image)
 
 
+def guest(name):
+    """One of the built guests, under its own name."""
+    return {name: Path(BUILD, "guests", name).read_bytes}
+
+
 KERNEL = vm("vmlinuz", memory="256M")
 
 # What the file says, what must be said of it, and what other files there are: each a name and a function that makes its
@@ -73,6 +79,11 @@ CASES = {
     "kernel_does_not_fit": (vm("vmlinuz", memory="16M"), [at(2) + ".*MiB"], {"vmlinuz": lambda: linux_head(None)}),
     "initrd_missing": (vm("vmlinuz", memory="128M", initrd="nothere"), [at(5) + ".*nothere"],
                        {"vmlinuz": lambda: linux_head(None)}),
+    "debug_port_taken": (vm("flat16.bin", kind="flat16", debug_exit="0x3f8"),
+                         [":6:14: vm a: debug_exit = 0x3f8 to 0x3fb: COM1 has a port there"]),
+    "format_forced": (vm("mb_elf32.bin", kind="pvh"), [at(4) + ".*no PVH entry"], guest("mb_elf32.bin")),
+    "module_missing": (vm("mb_elf32.bin") + "module = missing.txt words\n",
+                       [r":5:10: vm a: module: cannot read \S*\\missing\.txt"], guest("mb_elf32.bin")),
     # Both fit alone; the second one is named, with what there is, and the first one is not.
     "machine_is_full": (vm("flat16.bin", "first", "256M", kind="flat16") +
                         vm("flat16.bin", "second", "256M", kind="flat16"), [at(7) + "(?!.*first).*second.*256M"]),

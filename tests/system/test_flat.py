@@ -1,49 +1,46 @@
 """Guests without an operating system: each kind of flat image, and what such a guest can do to itself."""
+import re
+
 import pytest
 
 from guests import vm
 
+KINDS = ["flat16", "flat32", "flat64"]
 
-@pytest.mark.quick
-@pytest.mark.parametrize("kind", ["flat16", "flat32"])
-def test_kind(boot, accel, kind):
-    m = boot(vm(f"{kind}.bin", kind=kind), [f"{kind}.bin"], accel)
+
+def kinds(boot, accel, **keys):
+    """The lines of a boot with one guest of each kind, each of which says hello and shuts down."""
+    config = "".join(vm(f"{kind}.bin", kind, kind=kind) for kind in KINDS)
+    m = boot(config, [f"{kind}.bin" for kind in KINDS], accel, **keys)
     m.finish()
     lines = m.lines()
-    said = lines.index(f"{kind}: hello")
-    assert lines.index("socle: vm a: started") < said < lines.index("socle: vm a: shut down")
+    for kind in KINDS:
+        assert any(line.startswith(f"{kind}| {kind}: hello") for line in lines)
+        assert lines.index(f"socle: vm {kind}: started") < lines.index(f"socle: vm {kind}: shut down")
     assert "socle: all guests ended" in lines
+    return lines
 
 
 @pytest.mark.quick
-def test_kind_flat64(boot, accel):
+def test_kinds(boot, accel):
+    kinds(boot, accel)
+
+
+def test_next_rip(boot):
+    """AMD-V once more, on a model with next-RIP save, flush by ASID and PAUSE filter, which QEMU lacks."""
+    assert "socle: cpu 0: svm on" in kinds(boot, "bochs", model="ryzen")
+
+
+@pytest.mark.quick
+def test_one_guest(boot, accel):
+    """What it says is not marked as its, its memory is what the file says, and the lines that tools look for are there, in
+    their order."""
     m = boot(vm("flat64.bin", kind="flat64", memory="48M"), ["flat64.bin"], accel)
     m.finish()
-    lines = m.lines()
-    assert "flat64: hello, memory 48 MiB" in lines
-    assert "socle: vm a: shut down" in lines
-
-
-@pytest.mark.parametrize("kind", ["flat16", "flat32", "flat64"])
-def test_next_rip(boot, kind):
-    """AMD-V once more, on a model with next-RIP save, flush by ASID and PAUSE filter, which QEMU lacks."""
-    m = boot(vm(f"{kind}.bin", kind=kind), [f"{kind}.bin"], "bochs", model="ryzen")
-    m.finish()
-    lines = m.lines()
-    assert "socle: cpu 0: svm on" in lines
-    assert any(line.startswith(f"{kind}: hello") for line in lines)
-    assert "socle: vm a: shut down" in lines
-
-
-@pytest.mark.quick
-def test_log_words(boot, accel):
-    """The lines that tools look for, in their order."""
-    m = boot(vm("flat64.bin", kind="flat64"), ["flat64.bin"], accel)
-    m.finish()
-    lines = [line for line in m.lines() if line.startswith("socle")]
+    lines = [line for line in m.lines() if re.match("socle|flat64", line)]
     on = "vmx on" if accel != "tcg" else "svm on"
-    wanted = [f"socle: cpu 0: {on}", "socle: vm a: vcpu 0: on cpu", "socle: vm a: started", "socle: vm a: shut down",
-              "socle: all guests ended"]
+    wanted = [f"socle: cpu 0: {on}", "socle: vm a: vcpu 0: on cpu", "socle: vm a: started", "flat64: hello, memory 48 MiB",
+              "socle: vm a: shut down", "socle: all guests ended"]
     found = [next((w for w in wanted if line.startswith(w)), None) for line in lines]
     assert [w for w in found if w] == wanted
     assert f"socle: cpu 1: {on}" in lines
@@ -90,48 +87,39 @@ def test_memory(boot, accel):
     assert "memory64: good" in m.lines()
 
 
-@pytest.mark.parametrize("guest, kind", [("triple16", "flat16"), ("triple64", "flat64")])
-def test_triple_fault_is_a_crash(boot, accel, guest, kind):
-    m = boot(vm(f"{guest}.bin", kind=kind), [f"{guest}.bin"], accel)
-    m.finish()
-    text = m.text()
-    assert f"{guest}: falling" in text
-    assert "socle: vm a: crashed: triple fault" in text
-    assert "socle: all guests ended" in text
-    if guest == "triple64":  # what it had in its registers stands in the dump
-        assert "1122334455667788" in text.lower() and "99aabbccddeeff00" in text.lower()
+# Each guest's own end, in one boot: its kind, what it says, and what is said of it.
+ENDS = {
+    "triple16": ("flat16", "triple16: falling", "crashed: triple fault"),
+    "triple64": ("flat64", "triple64: falling", "crashed: triple fault"),
+    "wild64": ("flat64", "wild64: leaving its memory", "crashed: "),
+    "reset_cf9": ("flat16", "reset_cf9: up", "rebooted"),
+    "reset_kbd": ("flat16", "reset_kbd: up", "rebooted"),
+}
 
 
-def test_crash_can_restart(boot, accel):
-    m = boot(vm("triple16.bin", kind="flat16", on_crash="restart"), ["triple16.bin"], accel)
-    m.expect("triple16: falling")
-    m.expect("socle: vm a: crashed: ")
-    m.expect("triple16: falling")
-
-
-@pytest.mark.parametrize("guest", ["reset_cf9", "reset_kbd"])
-def test_reset_stops(boot, accel, guest):
-    m = boot(vm(f"{guest}.bin", kind="flat16", on_reboot="stop"), [f"{guest}.bin"], accel)
+def test_ends(boot, accel):
+    """A triple fault, an access beyond its memory and a reset by two ways end a guest, once, and no other."""
+    config = "".join(vm(f"{name}.bin", name, kind=kind, on_reboot="stop") for name, (kind, _, _) in ENDS.items())
+    m = boot(config, [f"{name}.bin" for name in ENDS], accel)
     m.finish()
     lines = m.lines()
-    assert lines.count(f"{guest}: up") == 1
-    assert "socle: vm a: rebooted" in lines
+    for name, (_, said, end) in ENDS.items():
+        assert lines.count(f"{name}| {said}") == 1, name
+        assert len([line for line in lines if line.startswith(f"socle: vm {name}: {end}")]) == 1, name
     assert "socle: all guests ended" in lines
+    text = m.text().lower()  # what it had in its registers stands in the dump
+    assert "1122334455667788" in text and "99aabbccddeeff00" in text
 
 
-def test_reset_restarts(boot, accel):
-    m = boot(vm("reset_cf9.bin", kind="flat16"), ["reset_cf9.bin"], accel)
-    for _ in range(3):
-        m.expect("reset_cf9: up")
-        m.expect("socle: vm a: rebooted")
-
-
-def test_leaving_its_memory(boot, accel):
-    m = boot(vm("wild64.bin", kind="flat64"), ["wild64.bin"], accel)
-    m.finish()
+def test_restarts(boot, accel):
+    """A reset starts a guest again, and so does a crash where the file says so."""
+    config = (vm("triple16.bin", "falling", kind="flat16", on_crash="restart") +
+              vm("reset_cf9.bin", "resetting", kind="flat16"))
+    m = boot(config, ["triple16.bin", "reset_cf9.bin"], accel)
+    m.expect_all(*["socle: vm falling: crashed: ", "socle: vm resetting: rebooted"] * 3)
     text = m.text()
-    assert "wild64: leaving its memory" in text
-    assert "socle: vm a: crashed: " in text
+    assert text.count("falling| triple16: falling") >= 3
+    assert text.count("resetting| reset_cf9: up") >= 3
 
 
 def test_neighbours(boot, accel):

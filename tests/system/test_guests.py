@@ -20,12 +20,6 @@ def test_debug_ports(boot, accel):
     assert "socle: all guests ended" in lines
 
 
-def test_debug_port_taken(boot, accel):
-    m = boot(vm("debug16.bin", kind="flat16", debug_exit="0x3f8"), ["debug16.bin"], accel)
-    m.finish(1)
-    assert any(":6:14: vm a: debug_exit = 0x3f8 to 0x3fb: COM1 has a port there" in e for e in m.errors())
-
-
 FORMATS = ["mb_addresses", "mb_elf32", "mb_elf64", "pvh"]
 
 
@@ -54,18 +48,6 @@ def test_formats(boot, accel, modules):
             assert f"{said}: {text}" in mine, (name, text)
         assert f"socle: vm {name}: exited 33" in lines
         assert mine.count("long ") == 1000, name
-
-
-def test_format_can_be_forced(boot, accel):
-    m = boot(vm("mb_elf32.bin", kind="pvh", **DEBUG), ["mb_elf32.bin"], accel)
-    m.finish(1)
-    assert any("no PVH entry" in e for e in m.errors())
-
-
-def test_module_that_is_not_there(boot, accel):
-    m = boot(vm("mb_elf32.bin", **DEBUG) + "module = nothere.txt words\n", ["mb_elf32.bin"], accel)
-    m.finish(1)
-    assert any(re.search(r":7:10: vm a: module: cannot read \\nothere\.txt", e) for e in m.errors())
 
 
 def pieces(name):
