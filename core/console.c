@@ -64,6 +64,7 @@ static struct {
 	struct console *open;	/* whose unfinished line is on the wire; NULL: at its start */
 	struct console *served; /* the last one whose line was sent */
 	uint32_t run;		/* bytes of the open line so far */
+	bool returned;		/* the last of them was CR */
 	char staged[CONSOLE_LINE + 16]; /* a prefix, a line end, an edited line to go out first */
 	uint8_t staged_len, staged_at;
 	bool in_log; /* in the middle of line_tail's line */
@@ -83,6 +84,7 @@ static void end_line(void)
 {
 	stage("\r\n", 2);
 	con.open = NULL;
+	con.returned = false;
 }
 
 static void stage_prefix(const struct vm *vm)
@@ -171,16 +173,36 @@ static uint8_t log_byte(void)
 	return '\r';
 }
 
-static uint8_t guest_byte(struct console *c)
+/*
+ * Among several, a guest that nobody types to shows text alone, behind its name: no line of it
+ * looks like another's, and it does nothing to the terminal, which might answer into what is typed.
+ */
+static bool is_text_only(const struct console *c)
 {
-	uint8_t byte = c->ring[c->tail++ % CONSOLE_RING];
+	return con.count > 1 && c != con.focus;
+}
 
+/* Is C about to write over its name? */
+static bool leaves_prefix(const struct console *c)
+{
+	uint8_t byte = c->ring[c->tail % CONSOLE_RING];
+
+	return con.returned && is_text_only(c) && byte != '\n' && byte != '\r';
+}
+
+/* False: it is not shown. */
+static bool guest_byte(struct console *c, uint8_t *byte)
+{
+	*byte = c->ring[c->tail++ % CONSOLE_RING];
 	con.open = c;
 	con.served = c;
 	con.run++;
-	if (byte == '\n')
+	if (is_text_only(c) && !console_is_text(&c->text, *byte))
+		return false;
+	con.returned = *byte == '\r';
+	if (*byte == '\n')
 		con.open = NULL;
-	return byte;
+	return true;
 }
 
 static bool line_is_drawn(void)
@@ -320,11 +342,15 @@ static bool next_byte(uint8_t *byte)
 			stage_prefix(c->vm);
 			con.open = c;
 			con.run = 0;
+		} else if (leaves_prefix(c)) {
+			stage_prefix(c->vm);
+			con.returned = false;
+			con.run += con.staged_len;
 		} else {
 			if (!con.open)
 				con.run = 0;
-			*byte = guest_byte(c);
-			return true;
+			if (guest_byte(c, byte))
+				return true;
 		}
 	}
 }
@@ -707,13 +733,17 @@ void console_monitor_enter(void)
 void console_monitor_log(struct vm *vm)
 {
 	struct console *c = vm->console;
+	struct console_text text = {0};
 	uint32_t at;
 
 	spin_lock(&console_lock);
 	at = c->head - MIN(c->head, CONSOLE_RING);
-	for (; at != c->head; at++)
-		if (c->ring[at % CONSOLE_RING] != '\r')
-			monitor_put((char)c->ring[at % CONSOLE_RING]);
+	for (; at != c->head; at++) {
+		uint8_t byte = c->ring[at % CONSOLE_RING];
+
+		if (console_is_text(&text, byte) && byte != '\r')
+			monitor_put((char)byte);
+	}
 	if (c->line_end != c->head)
 		monitor_put('\n');
 	kick();

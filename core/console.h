@@ -1,9 +1,10 @@
 /*
  * Guests' consoles and the hypervisor's own messages on the one physical console. A guest's serial
  * port gives bytes with console_put() and is told when there is input or room again. With one VM
- * its bytes pass as they are; with several, each line gets "NAME| " in front and lines of different
- * VMs do not mix. The hypervisor's lines always start at the beginning of a line, and come after
- * what guests had written before them.
+ * its bytes pass as they are; with several, each line gets "NAME| " in front, lines of different
+ * VMs do not mix, and what is not written by the VM that is typed to is shown as text alone
+ * (core/console_text.h). The hypervisor's lines always start at the beginning of a line, and come
+ * after what guests had written before them.
  *
  * A VM may leave that line for a port of its own, where its bytes pass as they are both ways, or
  * for none (console_leave_line()).
@@ -136,7 +137,10 @@ void console_monitor_line(const char *line, size_t len, size_t cursor);
 /* That line is finished: it becomes one like the others. */
 void console_monitor_enter(void);
 
-/* The last CONSOLE_RING bytes that VM wrote, as lines of the monitor's. VM has a console. */
+/*
+ * The text in the last CONSOLE_RING bytes that VM wrote, as lines of the monitor's. VM has a
+ * console.
+ */
 void console_monitor_log(struct vm *vm);
 
 /* Bytes of VM's, which is on the line, that will never be sent, since the monitor was opened last.

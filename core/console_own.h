@@ -6,6 +6,7 @@
 #define CORE_CONSOLE_OWN_H
 
 #include "core/console.h"
+#include "core/console_text.h"
 #include "lib/spinlock.h"
 
 #define CONSOLE_INPUT_RING 1024u
@@ -27,6 +28,7 @@ struct console {
 	uint64_t line_start;	       /* host TSC of the first byte after that */
 	uint64_t last_put, last_typed; /* host TSC */
 	bool refused;
+	struct console_text text; /* where its bytes are shown as text alone */
 	uint32_t skipped; /* bytes never sent, since the monitor had the line */
 	uint32_t in_head, in_tail;
 	uint32_t

@@ -1,4 +1,5 @@
-; Passes each character that is typed to the port of tests/hooks/faults.c, and says so afterwards; q powers off.
+; Passes each character that is typed to the port of tests/hooks/faults.c, and says so afterwards; q powers off. Before,
+; it asks the terminal where its cursor is, and writes from the beginning of the line what only Socle says.
 	bits 64
 	default rel
 	org 0x200000
@@ -28,6 +29,7 @@ start:
 
 %include "common.inc"
 
-ready:	db "fault64: ready", 13, 10, 0
+ready:	db 27, "[6n", 13, "socle: vm c: started", 13, 10
+	db "fault64: ready", 13, 10, 0
 lived:	db "fault64: after "
 typed:	db "?", 13, 10, 0

@@ -81,11 +81,14 @@ def see_canary(m):
 def test_active_tables(boot, accel):
     """While the exits of a VM are handled: its memory and no other's, nothing writable and executable. And no device
     reaches memory by itself any more; the disk's controller could, which the firmware has used. Of a VM that has ended
-    nothing is left in memory, while another runs."""
+    nothing is left in memory, while another runs. And the VM that nobody types to gets nothing but text to the
+    terminal, behind its name."""
     m = start(boot, accel)
     assert re.search(r"socle: pci: bus mastering off for [1-9]\d* of \d+ functions", m.text())
     m.send("m")
     see_canary(m)
+    with open(m.log, "rb") as f:
+        assert b"\nb| \rb| socle: vm c: started\r\n" in f.read()
     m.expect("registers: WP 1, SMEP 1, SMAP 1, UMIP 1, NXE 1")
     m.expect(r"tables: \d+ KiB mapped, 0 writable and executable, 0 for user mode")
     m.expect(r"tables: 16384 KiB of 16384 of vm a, whose exit this is")

@@ -1,4 +1,4 @@
-/* links: core/console_own.c tests/unit/support/fake_core.c */
+/* links: core/console_own.c core/console_text.c tests/unit/support/fake_core.c */
 /*
  * Guests and the hypervisor on one line. The port of these tests takes `port.room` bytes at a
  * time.
@@ -302,6 +302,56 @@ static void lines_do_not_mix(void **state)
 	assert_sent("vm0| \r\n");
 	log_line("socle: line");
 	assert_sent("socle: line\r\n");
+}
+
+/* Nor the terminal: it would answer some of these, into what is typed to another. */
+static void nobody_leaves_his_line(void **state)
+{
+	(void)state;
+	attach(2);
+	on_irqs(1000);
+	put(1, "a\x1b[2J\x1b[1;31mb\x1b]0;title\x07\x1b(0c\b\x0e\x05\x1b[6n\x1bPq\x1b\\d\n");
+	assert_sent("vm1| abcd\n");
+	put(1, "\rsocle: vm vm0: stopped\r\n");
+	assert_sent("vm1| \rvm1| socle: vm vm0: stopped\r\n");
+	put(1, "10%\r\r\x1b[K20%\r\r\n");
+	assert_sent("vm1| 10%\r\rvm1| 20%\r\r\n");
+	put(1, "\xc3\xa9\xc4\x9b\xe2\x82\xac \x9b" "2J\xc2\x9b" "2J\t.\n");
+	assert_sent("vm1| \xc3\xa9\xc4\x9b\xe2\x82\xac 2J\xc2" "2J\t.\n");
+	/* A sequence that never ends swallows nobody's lines. */
+	put(1, "\x1b]0;\r\nnext\n");
+	assert_sent("vm1| \r\nvm1| next\n");
+}
+
+static void who_is_typed_to_has_the_terminal(void **state)
+{
+	(void)state;
+	attach(2);
+	on_irqs(1000);
+	put(0, "\x1b[2Ja\rb\bc\n");
+	assert_sent("vm0| \x1b[2Ja\rb\bc\n");
+	console_focus(guest[1].vm);
+	put(0, "\x1b[2Ja\rb\bc\n");
+	assert_sent("vm0| a\rvm0| bc\n");
+	put(1, "\x1b[2Ja\rb\bc\n");
+	assert_sent("vm1| \x1b[2Ja\rb\bc\n");
+}
+
+/* What a line is allowed counts what is written in front of it again. */
+static void endless_returns_are_cut(void **state)
+{
+	unsigned int before_other = 0;
+
+	(void)state;
+	attach(3);
+	on_irqs(0);
+	for (unsigned int i = 0; i < 1000; i++)
+		put(1, "\rx");
+	put(2, "here\n");
+	run_port(16);
+	port.sent[port.count] = 0;
+	before_other = (unsigned int)(strstr(port.sent, "here") - port.sent);
+	assert_true(before_other < 700);
 }
 
 static void turns(void **state)
@@ -747,6 +797,9 @@ int main(void)
 		T(a_flood_does_not_hold_the_log),
 		T(ring_full),
 		T(lines_do_not_mix),
+		T(nobody_leaves_his_line),
+		T(who_is_typed_to_has_the_terminal),
+		T(endless_returns_are_cut),
 		T(turns),
 		T(prompts_show_after_a_while),
 		T(typing_shows_prompts_at_once),

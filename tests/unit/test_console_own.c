@@ -1,4 +1,4 @@
-/* links: core/console.c core/console_own.c tests/unit/support/fake_core.c */
+/* links: core/console.c core/console_own.c core/console_text.c tests/unit/support/fake_core.c */
 /*
  * VMs whose consoles are not on the common line: `own` has a port for itself, `mute` none, `line`
  * is on the line. Consoles last for ever: each test goes on where the one before it ended.

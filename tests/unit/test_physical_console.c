@@ -1,4 +1,4 @@
-/* links: tests/unit/support/fake_core.c lib/log.c lib/fmt.c lib/strbuf.c core/console_own.c */
+/* links: tests/unit/support/fake_core.c lib/log.c lib/fmt.c lib/strbuf.c core/console_own.c core/console_text.c */
 /*
  * The console on a 16550 (National's PC16550D data sheet) whose interrupt is an edge at the I/O
  * APIC: whatever happens between any two accesses to its registers, output and input go on by
