@@ -71,6 +71,7 @@ static struct cpuid_table *table_of(const struct vm *vm)
 #define L7_ECX_PASS                                                                          \
 	(BIT(1) | BIT(2) | BIT(3) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) | \
 	 BIT(14) | BIT(16) | BIT(22) | BIT(25))
+#define L7_ECX_PKU   BIT(3)
 #define L7_ECX_OSPKE BIT(4)
 #define L7_ECX_RDPID BIT(22)
 /* AVX512_4VNNIW 4FMAPS FSRM VP2INTERSECT MD_CLEAR SERIALIZE. */
@@ -319,6 +320,9 @@ int cpuid_init(struct vm *vm)
 	if (t->plain.basic[0][EAX] >= 4)
 		build_caches(t, vm);
 	build_xstate(t);
+	/* A guest can write PKRU without XCR0, but only XSAVE exchanges it between guests. */
+	if (!(t->xcr0_mask & XCR0_PKRU))
+		t->plain.basic[7][ECX] &= ~(uint32_t)L7_ECX_PKU;
 	t->plain.basic[0][EAX] = t->basic_max;
 	t->plain.leaves = (BIT(t->basic_max + 1) - 1) & ~BASIC_MADE;
 	host(EXT_BASE, 0, r);

@@ -359,9 +359,14 @@ static void test_xcr0_mask(void **state)
 	fake_set_leaf(0xd, 0, ~0u, 2696, 2696, ~0u);
 	remake();
 	assert_int_equal(cpuid_xcr0_mask(vm), 0x2e7);
+	read(7, 0);
+	assert_true(bit(ECX, 3));
 	fake_set_leaf(0xd, 0, 0x67, 2696, 2696, 0);
 	remake();
 	assert_int_equal(cpuid_xcr0_mask(vm), 7);
+	/* Without its component nothing would exchange PKRU: no protection keys. */
+	read(7, 0);
+	assert_false(bit(ECX, 3));
 	fake_set_leaf(1, 0, 0x50654, 0, ~(uint32_t)BIT(26), ~0u);
 	remake();
 	assert_int_equal(cpuid_xcr0_mask(vm), 0);
