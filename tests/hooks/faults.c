@@ -3,8 +3,10 @@
  * Socle with a port on which a guest makes the hypervisor break its own rules: a byte written there
  * says which. Two VMs at most. An IOMMU is left on, as some firmware does.
  */
+#include "arch/x86/apic.h"
 #include "arch/x86/cpu.h"
 #include "arch/x86/msr.h"
+#include "arch/x86/percpu.h"
 #include "boot/dma.h"
 #include "boot/panic.h"
 #include "core/bus.h"
@@ -166,6 +168,15 @@ static void machine_check(void)
 		 (unsigned long long)rdmsr(MSR_IA32_MCG_STATUS));
 }
 
+/* To the other cores, whatever they are doing: their guests', most of the time. */
+static void nmi_to_others(void)
+{
+	for (unsigned int i = 0; i < cpu_count; i++)
+		if (pcpus[i] != this_cpu())
+			apic_send_nmi(pcpus[i]->apic_id);
+	log_info("nmi: sent to the other cores");
+}
+
 static noinline unsigned int descend(volatile unsigned int *depth)
 {
 	volatile unsigned int here[64] = {*depth + 1};
@@ -204,6 +215,8 @@ static void fault(struct vm *vm, char what)
 
 	switch (what) {
 	case 'p':
+		for (unsigned int i = 1; i <= 70; i++)
+			log_info("line %u", i);
 		panic("on purpose, by vm %s", vm->name);
 	case 'a':
 		assert(what == 'b');
@@ -229,6 +242,9 @@ static void fault(struct vm *vm, char what)
 	case 'n':
 		__asm__ volatile("int $2");
 		log_info("nmi: the hypervisor runs on");
+		break;
+	case 'N':
+		nmi_to_others();
 		break;
 	case 'v':
 		machine_check();

@@ -54,8 +54,12 @@ def test_panic(boot, accel, what):
     m.expect("cpu 0 has vm a vcpu 0 loaded")
     m.expect("1 of 1 other cpus have stopped")
     m.expect("socle: the last messages:")
-    m.expect("socle: vm b: started")
+    if what != "panic":
+        m.expect("socle: vm b: started")
     m.expect("socle: panic: halted")
+    if what == "panic":
+        last = re.search("socle: the last messages:\n(.*)\nsocle: panic: halted", m.text(), re.DOTALL).group(1)
+        assert last.split("\n") == [f"socle: line {n}" for n in range(7, 71)]
     assert "fault64: after" not in m.text()
 
 
