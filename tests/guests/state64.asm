@@ -6,6 +6,7 @@
 
 OSFXSR	equ 1 << 9
 OSXSAVE	equ 1 << 18
+PKE	equ 1 << 22
 VECTORS	equ 32 * 64		; bytes: zmm0 to zmm31
 ROUNDS	equ 500			; of 4 ms
 
@@ -36,6 +37,14 @@ start:
 	or	rax, [seen + 16]
 	or	rax, [seen + 24]
 	FAIL	dirty_debug
+	call	find_keys
+	cmp	byte [has_keys], 0
+	je	.no_keys
+	xor	ecx, ecx
+	rdpkru
+	test	eax, eax
+	FAIL	dirty_keys
+.no_keys:
 	lea	rbx, [msrs]
 .first_msr:
 	mov	ecx, [rbx]
@@ -74,6 +83,11 @@ start:
 	jne	say
 	dec	r14d
 	jnz	.round
+	cmp	byte [has_keys], 0
+	je	.all
+	lea	rsi, [with_keys]
+	call	puts
+.all:
 	lea	rsi, [good]
 say:
 	fninit
@@ -220,6 +234,24 @@ check_general:
 	lea	rsi, [bad_general]
 	ret
 
+; PKRU is reached by CR4.PKE alone, whatever XCR0 has.
+find_keys:
+	xor	eax, eax
+	cpuid
+	cmp	eax, 7
+	jb	.done
+	mov	eax, 7
+	xor	ecx, ecx
+	cpuid
+	test	ecx, 1 << 3
+	jz	.done
+	mov	rax, cr4
+	or	eax, PKE
+	mov	cr4, rax
+	mov	byte [has_keys], 1
+.done:
+	ret
+
 ; Those that not every processor has: RDTSCP's; and whether there is SPEC_CTRL.
 find_msrs:
 	mov	eax, 0x80000001
@@ -289,6 +321,13 @@ load_all:
 	call	pat_value
 	mov	ecx, 0x277
 	wrmsr
+	cmp	byte [has_keys], 0
+	je	.no_keys
+	lea	eax, [r12d * 4]
+	xor	ecx, ecx
+	xor	edx, edx
+	wrpkru
+.no_keys:
 	cmp	byte [has_spec_ctrl], 0
 	je	.others
 	call	spec_ctrl_value
@@ -366,6 +405,15 @@ check_all:
 	call	pat_value
 	cmp	ebx, eax
 	jne	.done
+	cmp	byte [has_keys], 0
+	je	.no_keys
+	lea	rsi, [bad_keys]
+	xor	ecx, ecx
+	rdpkru
+	lea	edx, [r12d * 4]
+	cmp	eax, edx
+	jne	.done
+.no_keys:
 	cmp	byte [has_spec_ctrl], 0
 	je	.others
 	lea	rsi, [bad_spec_ctrl]
@@ -411,20 +459,24 @@ msrs:	dd 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000100, 0xc0000101,
 
 begun:		db "state64: begun", 13, 10, 0
 with_spec_ctrl:	db "state64: SPEC_CTRL is there", 13, 10, 0
+with_keys:	db "state64: PKRU is there", 13, 10, 0
 good:		db "state64: good", 13, 10, 0
 dirty_vectors:	db "state64: vector registers are not zero at the start", 13, 10, 0
 dirty_debug:	db "state64: debug registers are not zero at the start", 13, 10, 0
+dirty_keys:	db "state64: PKRU is not zero at the start", 13, 10, 0
 dirty_msr:	db "state64: an MSR is not zero at the start", 13, 10, 0
 bad_vectors:	db "state64: a vector register has changed", 13, 10, 0
 bad_debug:	db "state64: a debug register has changed", 13, 10, 0
 bad_cr2:	db "state64: CR2 has changed", 13, 10, 0
 bad_general:	db "state64: a general register has changed", 13, 10, 0
 bad_pat:	db "state64: PAT has changed", 13, 10, 0
+bad_keys:	db "state64: PKRU has changed", 13, 10, 0
 bad_spec_ctrl:	db "state64: SPEC_CTRL has changed", 13, 10, 0
 bad_msr:	db "state64: an MSR has changed", 13, 10, 0
 bad_x87:	db "state64: an x87 register has changed", 13, 10, 0
 mode:		db 0
 has_spec_ctrl:	db 0
+has_keys:	db 0
 	align 64
 number:		dq 0
 	align 64
