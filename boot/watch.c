@@ -104,6 +104,10 @@ static void look(struct pcpu *cpu)
 			log_warn("cpu %u answers again", cpu->id);
 		before = WELL;
 	}
+	if (before == WELL && sched_inside(cpu)) {
+		cores[cpu->id].health = WELL;
+		return;
+	}
 	cores[cpu->id].health = ask(cpu, before);
 }
 
@@ -130,10 +134,12 @@ static uint64_t watch_boot_core(void)
 
 void watch_init(void)
 {
-	for (unsigned int i = 1; i < cpu_count; i++) {
-		if (pcpus[i]->state == CPU_ONLINE) {
-			sched_set_housekeeping(pcpus[i], watch_boot_core);
-			return;
-		}
-	}
+	struct pcpu *watcher = NULL;
+
+	for (unsigned int i = 1; i < cpu_count; i++)
+		if (pcpus[i]->state == CPU_ONLINE &&
+		    (!watcher || sched_load_of(pcpus[i]) < sched_load_of(watcher)))
+			watcher = pcpus[i];
+	if (watcher)
+		sched_set_housekeeping(watcher, watch_boot_core);
 }

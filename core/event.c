@@ -22,6 +22,15 @@ void vcpu_request(struct vcpu *v, uint32_t req)
 		sched_kick(v);
 }
 
+uint64_t vcpu_exits(const struct vcpu *v)
+{
+	uint64_t sum = 0;
+
+	for (unsigned int i = 0; i < EXIT_COUNT; i++)
+		sum += READ_ONCE(v->exits[i]);
+	return sum;
+}
+
 void vcpu_nmi(struct vcpu *v)
 {
 	__atomic_fetch_add(&v->nmis, 1, __ATOMIC_SEQ_CST);

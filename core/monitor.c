@@ -77,15 +77,6 @@ static const char *state_of(const struct vm *vm)
 	}
 }
 
-static uint64_t exits_of(const struct vcpu *v)
-{
-	uint64_t sum = 0;
-
-	for (unsigned int i = 0; i < EXIT_COUNT; i++)
-		sum += READ_ONCE(v->exits[i]);
-	return sum;
-}
-
 /* Time on its core, the turn that it has now included. */
 static uint64_t ran(const struct vcpu *v, uint64_t now)
 {
@@ -106,7 +97,7 @@ static struct rates look(struct vm *vm, uint64_t now)
 	uint64_t past;
 
 	for (unsigned int i = 0; i < vm->vcpu_count; i++) {
-		sum.exits += exits_of(vm->vcpu[i]);
+		sum.exits += vcpu_exits(vm->vcpu[i]);
 		sum.ran += ran(vm->vcpu[i], now);
 	}
 	past = now - last.at;

@@ -29,7 +29,10 @@ struct sched {
 	uint64_t (*housekeeping)(void); /* by the clock: next at housekeeping_at */
 	uint64_t housekeeping_at;
 	uint32_t question, answer; /* sched_ask(): any core; this one */
-	uint32_t attentive;	   /* in a guest, about to enter one, or idle: a kick is wanted */
+	/* Who has been on its way into the guest since the last answer, and its exits then. */
+	const struct vcpu *inside;
+	uint64_t inside_exits;
+	uint32_t attentive; /* in a guest, about to enter one, or idle: a kick is wanted */
 };
 
 /* Each core calls it when it is asked. */
@@ -132,14 +135,33 @@ bool sched_answered(const struct pcpu *cpu)
 	return __atomic_load_n(&s->answer, __ATOMIC_ACQUIRE) == READ_ONCE(s->question);
 }
 
-static void answer_question(struct sched *s)
+/*
+ * Each exit is counted before it is handled: as many as when the core answered, on its way into the
+ * guest, mean that the guest has not been left since.
+ */
+bool sched_inside(const struct pcpu *cpu)
+{
+	const struct sched *s = sched_of(cpu);
+	const struct vcpu *v = __atomic_load_n(&s->inside, __ATOMIC_ACQUIRE);
+
+	return v && READ_ONCE(s->attentive) && vcpu_exits(v) == READ_ONCE(s->inside_exits);
+}
+
+/* V enters the guest next, or the core does something else: NULL. */
+static void answer_question(struct sched *s, const struct vcpu *v)
 {
 	uint32_t question = READ_ONCE(s->question);
 
+	if (!v)
+		__atomic_store_n(&s->inside, NULL, __ATOMIC_RELEASE);
 	if (s->answer == question)
 		return;
 	if (on_question)
 		on_question();
+	if (v) {
+		WRITE_ONCE(s->inside_exits, vcpu_exits(v));
+		__atomic_store_n(&s->inside, v, __ATOMIC_RELEASE);
+	}
 	__atomic_store_n(&s->answer, question, __ATOMIC_RELEASE);
 }
 
@@ -377,7 +399,7 @@ static bool has_room(struct vcpu *v)
 bool sched_may_stay(struct vcpu *v)
 {
 	keep_house();
-	answer_question(sched_of(v->cpu));
+	answer_question(sched_of(v->cpu), v);
 	if (__atomic_load_n(&v->asked, __ATOMIC_ACQUIRE) || !has_room(v))
 		return false;
 	if (READ_ONCE(v->vm->state) != VM_RUNNING)
@@ -532,7 +554,7 @@ _Noreturn void sched_loop(struct pcpu *cpu)
 		if (lifecycle_all_ended())
 			leave(cpu);
 		keep_house();
-		answer_question(s);
+		answer_question(s, NULL);
 		v = pick(s);
 		if (v)
 			turn(v);

@@ -78,6 +78,11 @@ void sched_keep_house_now(void);
  */
 void sched_ask(struct pcpu *cpu);
 bool sched_answered(const struct pcpu *cpu);
+/*
+ * Has CPU, since it answered last, done nothing but be in a guest? Then it hangs nowhere, and
+ * asking would only disturb the guest. When sched_answered().
+ */
+bool sched_inside(const struct pcpu *cpu);
 /* Every core looks at what there is to do. From any core. */
 void sched_wake_all(void);
 

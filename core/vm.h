@@ -315,6 +315,8 @@ struct vm {
 
 /* Sets REQ bits of V and gets it out of the guest, or its core out of idling. From any core. */
 void vcpu_request(struct vcpu *v, uint32_t req);
+/* How often V has left the guest, for whatever reason. From any core. */
+uint64_t vcpu_exits(const struct vcpu *v);
 /* Sends an NMI to V. Any core. */
 void vcpu_nmi(struct vcpu *v);
 

@@ -368,10 +368,13 @@ static bool on_mmio(struct vcpu *v, const struct vmcb *b)
 	code = svm_code(v, MOV_CODE);
 	if (!code)
 		return false;
-	len = exit_mov(v, code, b->exitinfo2, b->exitinfo1 & NPF_WRITE);
-	if (!len)
-		return false;
+	/* Before it is handled: sched_inside(). */
 	v->exits[EXIT_NPF]++;
+	len = exit_mov(v, code, b->exitinfo2, b->exitinfo1 & NPF_WRITE);
+	if (!len) {
+		v->exits[EXIT_NPF]--; /* exit_dispatch() counts it */
+		return false;
+	}
 	svm_skip_insn(v, len);
 	/* The register may have been the local APIC's TPR. */
 	svm_sync_tpr(v);

@@ -484,6 +484,71 @@ static void test_pause_ends_with_its_life(void **state)
 #name, test_##name, setup, teardown, NULL \
 	}
 
+/* ---- what another core can know ---- */
+
+static void ask(struct vcpu *v)
+{
+	sched_ask(v->cpu);
+}
+
+static void stop(struct vcpu *v)
+{
+	(void)v;
+	fake_machine_stop();
+}
+
+#define ASKED                                    \
+	{.guest = ask, .exit = {EXIT_HOST_IRQ}}, \
+	{                                        \
+		.ticks = MS                      \
+	}
+
+/* Core 0 is asked, out of its guest, which then goes on with STEPS. */
+static bool is_inside_after(const struct fake_step *steps, unsigned int count)
+{
+	const struct pcpu *cpu = a->vcpu[0]->cpu;
+
+	fake_script(a->vcpu[0], steps, count);
+	vm_start(a);
+	fake_machine_run(0, fake.tsc + 100 * MS);
+	assert_true(sched_answered(cpu));
+	return sched_inside(cpu);
+}
+
+static void test_spinning_guest_is_not_asked_again(void **state)
+{
+	static const struct fake_step spinning[] = {ASKED, {.guest = stop}};
+
+	(void)state;
+	assert_true(is_inside_after(spinning, ARRAY_SIZE(spinning)));
+	/* One that has left the guest may hang: it counts exits first. */
+	a->vcpu[0]->exits[EXIT_PIO]++;
+	assert_false(sched_inside(a->vcpu[0]->cpu));
+	a->vcpu[0]->exits[EXIT_PIO]--;
+	sched_attentive(false);
+	assert_false(sched_inside(a->vcpu[0]->cpu));
+}
+
+static void test_guest_that_has_exited_is_asked_again(void **state)
+{
+	static const struct fake_step exiting[] = {
+		ASKED, {.exit = {EXIT_CPUID, .insn_len = 2}, .inner = true}, {.guest = stop}};
+
+	(void)state;
+	assert_false(is_inside_after(exiting, ARRAY_SIZE(exiting)));
+}
+
+/* What is in the registers is the guest's still. */
+static void test_idle_core_is_not_inside(void **state)
+{
+	static const struct fake_step halting[] = {ASKED, {.exit = {EXIT_HLT, .insn_len = 1}}};
+
+	(void)state;
+	assert_false(is_inside_after(halting, ARRAY_SIZE(halting)));
+	a->vcpu[0]->exits[EXIT_HLT]--;
+	assert_false(sched_inside(a->vcpu[0]->cpu));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -505,6 +570,9 @@ int main(void)
 		T(clock_never_goes_back, setup_smp),
 		T(pause_ends_with_its_life, setup_one),
 		T(a_flood_of_requests_is_one_kick, setup_smp),
+		T(spinning_guest_is_not_asked_again, setup_one),
+		T(guest_that_has_exited_is_asked_again, setup_one),
+		T(idle_core_is_not_inside, setup_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
