@@ -51,3 +51,29 @@ void dev_timers_run(struct vm *vm)
 	find_first(vm);
 	spin_unlock(&vm->dev_lock);
 }
+
+static bool all_deaf(struct vm *vm, unsigned int gsi)
+{
+	for (unsigned int i = 0; i < vm->sink_count; i++)
+		if (!vm->sink[i].is_deaf || !vm->sink[i].is_deaf(vm->sink[i].dev, gsi))
+			return false;
+	return true;
+}
+
+bool vm_irq_wait(struct vm *vm, const struct irq_waiter *waiter)
+{
+	if (!all_deaf(vm, waiter->gsi))
+		return false;
+	vm->irq_waiter = *waiter;
+	return true;
+}
+
+void vm_irq_heard(struct vm *vm)
+{
+	struct irq_waiter waiter = vm->irq_waiter;
+
+	if (!waiter.heard || all_deaf(vm, waiter.gsi))
+		return;
+	vm->irq_waiter.heard = NULL;
+	waiter.heard(waiter.dev);
+}

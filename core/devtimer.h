@@ -26,6 +26,14 @@ void dev_timer_add(struct vm *vm, struct dev_timer *t);
  */
 void dev_timer_set(struct vm *vm, struct dev_timer *t, uint64_t at);
 
+/*
+ * A device's timer that gives pulses on WAITER's GSI would spare itself those that no interrupt
+ * controller notices. True: there is none that would, and heard() is called once when that may have
+ * changed, which the interrupt controllers say by vm_irq_heard(). dev_lock held.
+ */
+bool vm_irq_wait(struct vm *vm, const struct irq_waiter *waiter);
+void vm_irq_heard(struct vm *vm);
+
 /* VM stood still for TICKS of the host's TSC: so much later its timers are due. dev_lock held. */
 void dev_timers_delay(struct vm *vm, uint64_t ticks);
 

@@ -221,6 +221,15 @@ struct bus_region_slot {
 struct irq_sink {
 	void (*set_line)(void *dev, unsigned int gsi, bool level);
 	void (*eoi)(void *dev, uint8_t vector); /* broadcast of a level-triggered vector's end */
+	/* Would the GSI's next pulse change nothing? NULL: never. */
+	bool (*is_deaf)(void *dev, unsigned int gsi);
+	void *dev;
+};
+
+/* Who is to be told when a GSI's pulses mean something again; heard is NULL where nobody is. */
+struct irq_waiter {
+	unsigned int gsi;
+	void (*heard)(void *dev);
 	void *dev;
 };
 
@@ -281,6 +290,7 @@ struct vm {
 	unsigned int pio_count, mmio_count;
 	struct irq_sink sink[2];
 	unsigned int sink_count;
+	struct irq_waiter irq_waiter;
 	struct extint extint;
 	struct dev_timer *timers; /* core/devtimer.c */
 	uint64_t timers_at;	  /* of the first, in host TSC; 0: none. Any core may read */

@@ -328,20 +328,29 @@ static void arm(struct i8254 *pit, uint64_t t)
 	dev_timer_set(pit->vm, &pit->timer, at);
 }
 
+static void heard(void *dev)
+{
+	arm(dev, now(dev));
+}
+
 /*
  * The output's low phases are not followed: the line falls just before it rises again, so that an
- * interrupt that is taken late is not lost, as on a PC that takes it in time.
+ * interrupt that is taken late is not lost, as on a PC that takes it in time. So one pulse is like
+ * the other, and those that no interrupt controller would notice are left out: a guest that has
+ * masked them, as they are from power-on, is not disturbed.
  */
 static void expired(void *dev)
 {
 	struct i8254 *pit = dev;
 	struct i8254_counter *c = &pit->counter[0];
+	const struct irq_waiter waiter = {.gsi = I8254_GSI, .heard = heard, .dev = pit};
 	uint64_t t = now(pit);
 
 	if (c->mode != 0)
 		set_line(pit, false);
 	set_line(pit, true);
-	arm(pit, t);
+	if (!vm_irq_wait(pit->vm, &waiter))
+		arm(pit, t);
 }
 
 /* Counter 0 was written to. */

@@ -1,6 +1,7 @@
 #include "devices/i8259.h"
 
 #include "core/bus.h"
+#include "core/devtimer.h"
 #include "core/lapic.h"
 #include "core/vm.h"
 #include "devices/acpi_pm.h"
@@ -252,12 +253,28 @@ static void update(struct i8259 *pic, bool again)
 		vm_set_irq(vm, I8259_GSI, false);
 	else if (!old)
 		raise(vm);
+	vm_irq_heard(vm);
+}
+
+static unsigned int input_of(unsigned int gsi)
+{
+	return gsi == TIMER_GSI ? 0 : gsi;
+}
+
+/* Masked, and has latched an edge already. */
+static bool is_deaf(void *dev, unsigned int gsi)
+{
+	const struct i8259 *pic = dev;
+	unsigned int input = input_of(gsi);
+	const struct i8259_chip *c = &pic->chip[input / 8];
+
+	return c->imr & c->latched & 1u << input % 8;
 }
 
 static void set_line(void *dev, unsigned int gsi, bool level)
 {
 	struct i8259 *pic = dev;
-	unsigned int input = gsi == TIMER_GSI ? 0 : gsi;
+	unsigned int input = input_of(gsi);
 
 	if (gsi >= ISA_IRQS || gsi == I8259_GSI)
 		return;
@@ -356,7 +373,8 @@ int i8259_init(struct i8259 *pic, struct vm *vm)
 	*pic = (struct i8259){.vm = vm};
 	vm->extint = (struct extint){.acknowledge = acknowledge, .dev = pic};
 	i8259_reset(pic);
-	vm->sink[vm->sink_count++] = (struct irq_sink){.set_line = set_line, .dev = pic};
+	vm->sink[vm->sink_count++] =
+		(struct irq_sink){.set_line = set_line, .is_deaf = is_deaf, .dev = pic};
 	err = bus_add_pio(vm, FIRST_PORT, 2, first, pic);
 	if (!err)
 		err = bus_add_pio(vm, SECOND_PORT, 2, second, pic);

@@ -1,6 +1,7 @@
 #include "devices/ioapic.h"
 
 #include "core/bus.h"
+#include "core/devtimer.h"
 #include "core/lapic.h"
 #include "core/vm.h"
 #include "lib/err.h"
@@ -84,6 +85,13 @@ static void set_line(void *dev, unsigned int gsi, bool level)
 		send(io, gsi);
 }
 
+static bool is_deaf(void *dev, unsigned int gsi)
+{
+	const struct ioapic *io = dev;
+
+	return io->entry[gsi] & ENTRY_MASKED;
+}
+
 static void eoi(void *dev, uint8_t vector)
 {
 	struct ioapic *io = dev;
@@ -129,6 +137,7 @@ static void write_entry(struct ioapic *io, unsigned int pin, bool high, uint32_t
 		entry &= ~ENTRY_REMOTE_IRR;
 	io->entry[pin] = entry;
 	send_level(io, pin);
+	vm_irq_heard(io->vm);
 }
 
 static void write_selected(struct ioapic *io, uint32_t value)
@@ -192,7 +201,8 @@ int ioapic_init(struct ioapic *io, struct vm *vm)
 		return -ENOSPC;
 	*io = (struct ioapic){.vm = vm};
 	ioapic_reset(io);
-	vm->sink[vm->sink_count++] = (struct irq_sink){.set_line = set_line, .eoi = eoi, .dev = io};
+	vm->sink[vm->sink_count++] = (struct irq_sink){
+		.set_line = set_line, .eoi = eoi, .is_deaf = is_deaf, .dev = io};
 	return bus_add_mmio(vm, IOAPIC_GPA, IOAPIC_SIZE, mmio, io);
 }
 

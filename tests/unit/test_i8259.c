@@ -1,4 +1,4 @@
-/* links: devices/i8259.c core/bus.c tests/unit/support/fake_core.c tests/unit/support/fake_bus.c */
+/* links: devices/i8259.c core/devtimer.c core/bus.c tests/unit/support/fake_core.c tests/unit/support/fake_bus.c */
 /* The pair of 8259As by Intel's data sheet, and as a PC's chip set wires them. */
 #include "tests/unit/support/fake_core.h"
 

@@ -1,4 +1,4 @@
-/* links: devices/ioapic.c core/bus.c core/lapic.c core/gmem.c core/lapic_irq.c core/lapic_timer.c tests/unit/support/fake_core.c */
+/* links: devices/ioapic.c core/devtimer.c core/bus.c core/lapic.c core/gmem.c core/lapic_irq.c core/lapic_timer.c tests/unit/support/fake_core.c */
 /* The I/O APIC (82093AA data sheet) together with the local APICs it sends to. */
 #include "tests/unit/support/fake_core.h"
 

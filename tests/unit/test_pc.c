@@ -4,7 +4,9 @@
 
 #include <string.h>
 
+#include "core/bus.h"
 #include "core/console.h"
+#include "core/devtimer.h"
 #include "core/lapic.h"
 #include "devices/pc.h"
 #include "devices/pc_ports.h"
@@ -13,12 +15,14 @@ static struct vm *vm;
 static struct pc pc;
 static char printed[64];
 static size_t printed_count;
+static unsigned int messages; /* of the I/O APIC's */
 
 bool lapic_send(struct vm *to, struct vcpu *src, const struct apic_msg *msg)
 {
 	(void)to;
 	(void)src;
 	(void)msg;
+	messages++;
 	return true;
 }
 
@@ -145,6 +149,105 @@ static void debug_console_prints(void **state)
 
 #define TEST(f) cmocka_unit_test_teardown(f, teardown)
 
+/* ---- a timer whose interrupt is masked ---- */
+
+#define SECOND	1000000000ULL /* of the fake's TSC */
+#define PIC	0x20
+#define PIC_IMR 0x21
+
+/* As the run loop does. Returns how often it was disturbed. */
+static unsigned int pass(uint64_t ticks)
+{
+	uint64_t end = fake.tsc + ticks;
+	unsigned int disturbed = 0;
+
+	for (; vm->timers_at && vm->timers_at <= end; disturbed++) {
+		fake.tsc = MAX(fake.tsc, vm->timers_at);
+		dev_timers_run(vm);
+	}
+	fake.tsc = end;
+	return disturbed;
+}
+
+static int setup_timer(void **state)
+{
+	const struct pc_options options = {.legacy = true};
+
+	(void)state;
+	init(&options);
+	messages = 0;
+	return 0;
+}
+
+static uint8_t requests(void)
+{
+	fake_out(vm, PIC, 1, 0x0a);
+	return (uint8_t)fake_in(vm, PIC, 1) & 1;
+}
+
+static void set_entry(uint64_t pin, uint64_t low)
+{
+	uint64_t index = 0x10 + 2 * pin;
+
+	bus_mmio(vm->vcpu[0], 0xfec00000, true, 4, &index);
+	bus_mmio(vm->vcpu[0], 0xfec00010, true, 4, &low);
+}
+
+/* From power-on the 8254 ticks 18.2 times a second, and all interrupts are masked. */
+static void masked_ticks_disturb_nobody(void **state)
+{
+	const struct irq_sink *pic = &vm->sink[1];
+
+	(void)state;
+	assert_false(pic->is_deaf(pic->dev, 2)); /* the first is to be latched */
+	assert_int_equal(pass(10 * SECOND), 1);
+	assert_true(pic->is_deaf(pic->dev, 2));
+	assert_true(requests());
+	assert_false(vm->extint.line);
+}
+
+static void unmasked_tick_is_there_at_once(void **state)
+{
+	(void)state;
+	pass(10 * SECOND);
+	fake_out(vm, PIC_IMR, 1, 0xfe);
+	assert_true(vm->extint.line);
+	assert_int_equal(vm->extint.acknowledge(vm->extint.dev), 0x08);
+	fake_out(vm, PIC, 1, 0x20);
+	assert_false(vm->extint.line);
+	/* And the next ones as they come: 10 s are 182.06 ticks, ten more 364.1. */
+	assert_int_equal(pass(10 * SECOND), 182);
+	assert_true(vm->extint.line);
+}
+
+/* What is latched is forgotten with ICW1, and by a read in poll mode: the next tick is not. */
+static void tick_is_latched_again(void **state)
+{
+	(void)state;
+	pass(10 * SECOND);
+	fake_out(vm, PIC, 1, 0x11);
+	assert_false(requests());
+	fake_out(vm, PIC_IMR, 1, 0x08);
+	fake_out(vm, PIC_IMR, 1, 0x04);
+	fake_out(vm, PIC_IMR, 1, 0x01);
+	fake_out(vm, PIC_IMR, 1, 0xff);
+	assert_int_equal(pass(10 * SECOND), 1);
+	assert_true(requests());
+}
+
+static void ticks_go_to_the_io_apic(void **state)
+{
+	(void)state;
+	pass(10 * SECOND);
+	set_entry(2, 0x30);
+	assert_int_equal(messages, 0); /* an edge that was masked is lost there */
+	pass(10 * SECOND);
+	assert_int_equal(messages, 182);
+	set_entry(2, 0x10030);
+	assert_int_equal(pass(10 * SECOND), 1);
+	assert_int_equal(messages, 182);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -153,6 +256,11 @@ int main(void)
 		TEST(debug_exit_ends_with_what_is_written),
 		TEST(debug_exit_at_the_last_port),
 		TEST(debug_console_prints),
+		cmocka_unit_test_setup_teardown(masked_ticks_disturb_nobody, setup_timer, teardown),
+		cmocka_unit_test_setup_teardown(unmasked_tick_is_there_at_once, setup_timer,
+						teardown),
+		cmocka_unit_test_setup_teardown(tick_is_latched_again, setup_timer, teardown),
+		cmocka_unit_test_setup_teardown(ticks_go_to_the_io_apic, setup_timer, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
