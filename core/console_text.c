@@ -30,11 +30,8 @@ static uint8_t after_escape(uint8_t byte)
 }
 
 /* Any control character ends a sequence: nobody swallows a line by what never ends. */
-bool console_is_text(struct console_text *t, uint8_t byte)
+static bool is_text(struct console_text *t, uint8_t byte)
 {
-	uint8_t before = t->before;
-
-	t->before = byte;
 	if (byte < ' ' || byte == DEL) {
 		t->state = byte == ESC ? ESCAPE : TEXT;
 		return byte == TAB || byte == LF || byte == CR;
@@ -52,6 +49,16 @@ bool console_is_text(struct console_text *t, uint8_t byte)
 	case STRING:
 		return false;
 	default:
-		return !is_c1(before, byte);
+		return !is_c1(t->before, byte);
 	}
+}
+
+bool console_is_text(struct console_text *t, uint8_t byte)
+{
+	bool text = is_text(t, byte);
+
+	/* The terminal puts together what reaches it: C2 85 9B without the second byte is CSI. */
+	if (text)
+		t->before = byte;
+	return text;
 }

@@ -10,7 +10,8 @@
 
 /* Of one writer, over all that it writes; zeroed at first. */
 struct console_text {
-	uint8_t state, before;
+	uint8_t state;
+	uint8_t before; /* the last byte that was text */
 };
 
 /*

@@ -318,6 +318,9 @@ static void nobody_leaves_his_line(void **state)
 	assert_sent("vm1| 10%\r\rvm1| 20%\r\r\n");
 	put(1, "\xc3\xa9\xc4\x9b\xe2\x82\xac \x9b" "2J\xc2\x9b" "2J\t.\n");
 	assert_sent("vm1| \xc3\xa9\xc4\x9b\xe2\x82\xac 2J\xc2" "2J\t.\n");
+	/* What is left out between two bytes does not keep them apart. */
+	put(1, "\xc2\x85\x9b" "6n\xc2\x1b[\x9b\x9b" "6n\xc2\x1b[m\x9b" "6n\n");
+	assert_sent("vm1| \xc2" "6n\xc2" "6n\xc2" "6n\n");
 	/* A sequence that never ends swallows nobody's lines. */
 	put(1, "\x1b]0;\r\nnext\n");
 	assert_sent("vm1| \r\nvm1| next\n");
