@@ -349,7 +349,10 @@ static void expired(void *dev)
 	if (c->mode != 0)
 		set_line(pit, false);
 	set_line(pit, true);
-	if (!vm_irq_wait(pit->vm, &waiter))
+	/* Where it had waited already, the line's fall has ended that, and set the timer. */
+	if (vm_irq_wait(pit->vm, &waiter))
+		dev_timer_set(pit->vm, &pit->timer, 0);
+	else
 		arm(pit, t);
 }
 

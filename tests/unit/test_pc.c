@@ -206,6 +206,19 @@ static void masked_ticks_disturb_nobody(void **state)
 	assert_false(vm->extint.line);
 }
 
+/* Nor when it is programmed meanwhile, as kernels do, or when the VM begins anew. */
+static void masked_timer_may_be_changed(void **state)
+{
+	(void)state;
+	pass(10 * SECOND);
+	fake_out(vm, 0x43, 1, 0x34);
+	fake_out(vm, 0x40, 1, 0xa9);
+	fake_out(vm, 0x40, 1, 0x04);
+	assert_int_equal(pass(10 * SECOND), 1);
+	pc_reset(&pc);
+	assert_int_equal(pass(10 * SECOND), 1);
+}
+
 static void unmasked_tick_is_there_at_once(void **state)
 {
 	(void)state;
@@ -257,6 +270,7 @@ int main(void)
 		TEST(debug_exit_at_the_last_port),
 		TEST(debug_console_prints),
 		cmocka_unit_test_setup_teardown(masked_ticks_disturb_nobody, setup_timer, teardown),
+		cmocka_unit_test_setup_teardown(masked_timer_may_be_changed, setup_timer, teardown),
 		cmocka_unit_test_setup_teardown(unmasked_tick_is_there_at_once, setup_timer,
 						teardown),
 		cmocka_unit_test_setup_teardown(tick_is_latched_again, setup_timer, teardown),
