@@ -76,10 +76,7 @@ static uint32_t read_insn_error(void)
 {
 	uint64_t value = 0;
 
-	__asm__ volatile("vmread %1, %0"
-			 : "=r"(value)
-			 : "r"((uint64_t)VMCS_INSN_ERROR)
-			 : "cc", "memory");
+	vmread_try(VMCS_INSN_ERROR, &value);
 	return (uint32_t)value;
 }
 
@@ -230,25 +227,14 @@ static void dump_bits(struct strbuf *out, enum vmcs_field field, uint64_t value)
 	}
 }
 
-/* A processor without a feature lacks its fields: those are left out. */
-static bool try_read(enum vmcs_field field, uint64_t *value)
-{
-	bool failed;
-
-	__asm__ volatile("vmread %[field], %[value]"
-			 : [value] "=r"(*value), "=@ccbe"(failed)
-			 : [field] "r"((uint64_t)field)
-			 : "memory");
-	return !failed;
-}
-
 static void dump_fields(struct strbuf *out, const char *title, const struct field *f, size_t count)
 {
 	sb_printf(out, "  %s\n", title);
 	for (size_t i = 0; i < count; i++) {
-		uint64_t value;
+		uint64_t value = 0;
 
-		if (!try_read(f[i].encoding, &value))
+		/* A processor without a feature lacks its fields: those are left out. */
+		if (!vmread_try(f[i].encoding, &value))
 			continue;
 		sb_printf(out, "    %-22s %llx", f[i].name, (unsigned long long)value);
 		dump_bits(out, f[i].encoding, value);

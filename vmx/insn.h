@@ -41,6 +41,20 @@ static inline uint64_t vmread(enum vmcs_field field)
 	return value;
 }
 
+/* False: it failed, as on a field that the processor lacks; VALUE is as it was. */
+static inline bool vmread_try(enum vmcs_field field, uint64_t *value)
+{
+	uint64_t read = *value;
+	bool failed;
+
+	__asm__ volatile("vmread %[field], %[value]"
+			 : [value] "+r"(read), "=@ccbe"(failed)
+			 : [field] "r"((uint64_t)field)
+			 : "memory");
+	*value = read;
+	return !failed;
+}
+
 static inline void vmwrite(enum vmcs_field field, uint64_t value)
 {
 	__asm__ volatile(VMX_ACCESS("vmwrite %[value], %[field]", "vmx_write_failed")

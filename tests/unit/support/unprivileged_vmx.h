@@ -15,7 +15,13 @@
 enum vm_result { VM_SUCCEED, VM_FAIL_VALID, VM_FAIL_INVALID };
 
 uint64_t vmread(enum vmcs_field field);
+bool vmread_try(enum vmcs_field field, uint64_t *value);
 void vmwrite(enum vmcs_field field, uint64_t value);
+_Noreturn void vmx_access_failed(const char *insn, enum vmcs_field field, uint64_t value,
+				 const void *caller);
+const char *vmx_error_name(uint32_t number);
+enum vm_result vmxon(uint64_t pa);
+void vmxoff(void);
 enum vm_result vmclear(uint64_t pa);
 enum vm_result vmptrld(uint64_t pa);
 enum vm_result invept(uint64_t type, uint64_t eptp);
