@@ -19,6 +19,8 @@
 struct fake_hv fake_hv;
 
 static struct vm *vms[4];
+/* Of each, kept for the next one in its place: so much memory is slow to get and to give back. */
+static uint8_t *rams[4];
 static unsigned int vm_count;
 static unsigned int nested_generation;
 
@@ -760,10 +762,12 @@ struct vm *fake_hv_vm(unsigned int cores, unsigned int vcpus)
 	if (!vm_count)
 		make_machine(cores);
 	vm = fake_vm_new(vcpus);
+	if (!rams[vm_count])
+		rams[vm_count] = aligned_alloc(PAGE_SIZE, FAKE_RAM);
+	vm->ram[0] = (struct vm_ram){0, FAKE_RAM, rams[vm_count]};
 	vms[vm_count] = vm;
 	vm->index = vm_count++;
 	snprintf(vm->name, sizeof(vm->name), "vm%u", vm->index);
-	vm->ram[0] = (struct vm_ram){0, FAKE_RAM, aligned_alloc(PAGE_SIZE, FAKE_RAM)};
 	memset(vm->ram[0].hva, 0, FAKE_RAM);
 	vm->ram_count = 1;
 	vm->memory = FAKE_RAM;
@@ -788,7 +792,6 @@ void fake_hv_end(void)
 			free(vm->vcpu[j]->fpu);
 		}
 		cpuid_fini(vm);
-		free(vm->ram[0].hva);
 		fake_vm_free(vm);
 	}
 	vm_count = 0;
