@@ -8,12 +8,28 @@
 /* Of a processor: its stream, and where it is in it. */
 struct stream {
 	uint64_t state;
-	uint64_t op; /* operations begun */
+	uint64_t op;  /* operations done */
+	size_t drawn; /* which of operations[] is next */
+};
+
+/* What is counted apart. */
+enum kind {
+	K_MSR,
+	K_PORT,
+	K_MMIO,
+	K_APIC,
+	K_CR,
+	K_HYPERCALL,
+	K_INSTRUCTION,
+	K_MEMORY,
+	K_USER,
+	KINDS
 };
 
 /* One operation; it takes its operands from S. What it breaks, heal() mends. */
 struct operation {
 	const char *name;
+	enum kind kind;
 	unsigned int weight;
 	void (*run)(struct stream *s);
 };
@@ -43,6 +59,12 @@ uint64_t pick(struct stream *s);
  */
 uint64_t safe_port_value(uint16_t port, uint64_t value, unsigned int size);
 uint32_t safe_delivery(uint32_t value); /* ICR, LVT, redirection entry */
+
+/*
+ * QEMU 7.2 ends itself, whoever asks it to, at breakpoints and at LOCK before a bit test of a
+ * register (docs/hardware.md): with qemu=1 neither is there.
+ */
+bool is_qemu(void);
 
 /* Control registers, EFER, debug registers and segments as they were. */
 void heal(void);

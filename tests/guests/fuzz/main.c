@@ -1,8 +1,16 @@
 #include "tests/guests/fuzz/fuzz.h"
 
+#define NAP	       2000000u /* ticks of the APIC timer */
+#define STILL_NAPS     20
+#define OPERATIONS_MAX 64
+
+/* Of what each processor has done, by operation. */
+static struct {
+	uint32_t done[OPERATIONS_MAX];
+	uint32_t faulted[OPERATIONS_MAX];
+} tallies[2];
 static struct stream streams[2];
-static uint64_t trace_from, report;
-static volatile bool finished;
+static uint64_t seed, share, trace_from;
 
 /* splitmix64: every state is the seed plus a multiple of one constant. */
 uint64_t next64(struct stream *s)
@@ -14,18 +22,29 @@ uint64_t next64(struct stream *s)
 	return z ^ z >> 31;
 }
 
-static const struct operation *draw(struct stream *s)
+bool is_qemu(void)
+{
+	static int qemu = -1;
+
+	if (qemu < 0)
+		qemu = rt_option("qemu", 0) != 0;
+	return qemu;
+}
+
+static size_t draw(struct stream *s)
 {
 	static uint32_t total;
-	uint32_t n;
+	uint32_t n, sum = 0;
 
-	if (!total)
+	if (!total) {
 		for (size_t i = 0; i < operation_count; i++)
-			total += operations[i].weight;
+			sum += operations[i].weight;
+		total = sum;
+	}
 	n = below(s, total);
 	for (size_t i = 0;; i++) {
 		if (n < operations[i].weight)
-			return &operations[i];
+			return i;
 		n -= operations[i].weight;
 	}
 }
@@ -34,22 +53,25 @@ static void run(uint64_t argument)
 {
 	struct stream *s = (struct stream *)argument;
 
-	draw(s)->run(s);
+	operations[s->drawn].run(s);
 }
 
-/* The operation's own generator begins at its number: what it does depends on nothing before it but
- * state. */
-static void step(struct stream *s, uint64_t seed)
+/*
+ * The operation's own generator begins at its number: what it does depends on nothing before it but
+ * state. One that an INIT cuts short is begun again.
+ */
+static void step(unsigned int id)
 {
-	unsigned int id = rt_cpu_id();
+	struct stream *s = &streams[id];
 
 	s->state = seed ^ s->op * 0xd6e8feb86659fd93 ^ (uint64_t)id << 63;
-	if (id == 0 && s->op >= trace_from) {
-		struct stream peek = *s;
-
-		rt_printf("fuzz: trace %lu: %s\n", s->op, draw(&peek)->name);
-	}
-	rt_try(run, (uint64_t)s);
+	s->drawn = draw(s);
+	if (s->op >= trace_from)
+		rt_printf("fuzz: trace %u %lu: %s\n", id, s->op, operations[s->drawn].name);
+	rt_self()->note = s->op;
+	if (rt_try(run, (uint64_t)s) != NO_FAULT)
+		tallies[id].faulted[s->drawn]++;
+	tallies[id].done[s->drawn]++;
 	s->op++;
 	if (s->op % 64 == 0)
 		heal();
@@ -57,30 +79,91 @@ static void step(struct stream *s, uint64_t seed)
 
 void rt_second(void)
 {
-	uint64_t seed = rt_option("seed", 1);
-
-	while (!finished)
-		step(&streams[1], seed);
+	while (streams[1].op < share)
+		step(1);
 	for (;;)
 		__asm__ volatile("cli; hlt");
 }
 
+static uint64_t second_op(void)
+{
+	return __atomic_load_n(&streams[1].op, __ATOMIC_RELAXED);
+}
+
+/* Woken by its own timer, or by whatever the second processor sends. */
+static void nap(void)
+{
+	rt_reset_apic();
+	mmio_write(APIC + 0x3e0, 0xb);
+	mmio_write(APIC + 0x320, 0x20000 | V_TIMER);
+	mmio_write(APIC + 0x380, NAP);
+	__asm__ volatile("sti; hlt; cli");
+}
+
+/*
+ * Half of the operations are the second processor's, and it may still have some to do: it may also
+ * wait for its start, behind an INIT.
+ */
+static void wait_for_second(void)
+{
+	uint64_t seen = ~0ull, naps = 0;
+
+	heal();
+	write_cr8(0);
+	while (second_op() < share) {
+		nap();
+		if (second_op() != seen)
+			naps = 0;
+		seen = second_op();
+		if (naps++ > STILL_NAPS && !rt_second_is_up())
+			rt_start_second();
+	}
+}
+
+static void print_tallies(void)
+{
+	static const char *const names[KINDS] = {
+		[K_MSR] = "MSR",
+		[K_PORT] = "port",
+		[K_MMIO] = "MMIO",
+		[K_APIC] = "APIC",
+		[K_CR] = "CR",
+		[K_HYPERCALL] = "hypercall",
+		[K_INSTRUCTION] = "instruction",
+		[K_MEMORY] = "memory",
+		[K_USER] = "user code",
+	};
+
+	for (unsigned int kind = 0; kind < KINDS; kind++) {
+		uint64_t done = 0, faulted = 0;
+
+		for (size_t i = 0; i < operation_count; i++) {
+			if (operations[i].kind != kind)
+				continue;
+			done += tallies[0].done[i] + tallies[1].done[i];
+			faulted += tallies[0].faulted[i] + tallies[1].faulted[i];
+		}
+		rt_printf("fuzz: %s: %lu, %lu of them faulted\n", names[kind], done, faulted);
+	}
+}
+
 void rt_guest(void)
 {
-	uint64_t seed = rt_option("seed", 1), count = rt_option("count", 10000);
+	uint64_t count = rt_option("count", 10000), report = rt_option("report", 1000);
 
+	seed = rt_option("seed", 1);
+	share = (count + 1) / 2;
 	trace_from = rt_option("trace", ~0ull);
-	report = rt_option("report", 1000);
-	streams[0].op = rt_option("from", 0);
+	streams[0].op = streams[1].op = rt_option("from", 0);
 	rt_printf("fuzz: seed %lu, %lu operations\n", seed, count);
-	if (rt_option("cpus", 2) > 1)
-		rt_start_second();
-	while (streams[0].op < count) {
+	rt_start_second();
+	while (streams[0].op < share) {
 		if (streams[0].op % report == 0)
 			rt_printf("fuzz: %lu\n", streams[0].op);
-		step(&streams[0], seed);
+		step(0);
 	}
-	finished = true;
-	rt_printf("fuzz: %lu operations done, %lu beside them\n", streams[0].op, streams[1].op);
+	wait_for_second();
+	print_tallies();
+	rt_printf("fuzz: %lu operations done\n", streams[0].op + streams[1].op);
 	rt_exit(33);
 }

@@ -1,11 +1,13 @@
 #include "tests/guests/fuzz/fuzz.h"
 
-#define MSR_APIC_BASE 0x1b
-#define MSR_EFER      0xc0000080
-#define MSR_STAR      0xc0000081
-#define MSR_LSTAR     0xc0000082
-#define APIC_X2	      BIT(10)
-#define APIC_ON	      BIT(11)
+#define MSR_APIC_BASE	 0x1b
+#define MSR_SYSENTER_ESP 0x175
+#define MSR_SYSENTER_EIP 0x176
+#define MSR_EFER	 0xc0000080
+#define MSR_STAR	 0xc0000081
+#define MSR_LSTAR	 0xc0000082
+#define APIC_X2		 BIT(10)
+#define APIC_ON		 BIT(11)
 
 /* Where nothing is: between memory and the I/O APIC; and the last bytes of memory and of devices.
  */
@@ -125,8 +127,21 @@ static uint64_t safe_clock(uint64_t value)
 	return value;
 }
 
+/*
+ * Code in user mode may execute SYSENTER and SYSCALL: they lead to no code, and to a stack that is
+ * memory, or to no address at all.
+ */
+static uint64_t safe_entry(uint32_t msr, uint64_t value)
+{
+	if (value >= BIT(47))
+		return value;
+	return msr == MSR_SYSENTER_ESP ? scratch() | (value & 0xff0) : value | BIT(46);
+}
+
 static uint64_t safe_msr_value(uint32_t msr, uint64_t value)
 {
+	if (msr == MSR_SYSENTER_ESP || msr == MSR_SYSENTER_EIP || msr == MSR_LSTAR)
+		return safe_entry(msr, value);
 	if (msr == 0x4b564d00 || msr == 0x4b564d01 || msr == 0x11 || msr == 0x12)
 		return safe_clock(value);
 	if ((msr >= 0x82f && msr <= 0x837) || msr == 0x83f)
@@ -263,7 +278,7 @@ static uint64_t draw_target(struct stream *s)
 static void op_string(struct stream *s)
 {
 	uint64_t rdi = draw_target(s), rsi = draw_target(s), rax = pick(s);
-	uint64_t count = below(s, 64) ? below(s, 8) : below(s, 3000);
+	uint64_t count = below(s, 256) ? below(s, 8) : below(s, 2000);
 	uint16_t port = draw_port(s);
 	bool down = below(s, 8) == 0;
 
@@ -314,7 +329,7 @@ static void op_outs(struct stream *s)
 {
 	static const uint16_t ports[] = {0x80, 0x70, 0x43, 0x42,  0x3ff,
 					 0xb2, 0x21, 0xa1, 0xcfc, 0x4d0};
-	uint64_t rsi = draw_target(s), rdi = 0, rax = 0, count = below(s, 40);
+	uint64_t rsi = draw_target(s), rdi = 0, rax = 0, count = below(s, 12);
 	uint16_t port = ports[below(s, ARRAY_SIZE(ports))];
 
 	if (below(s, 2))
@@ -517,15 +532,11 @@ static void op_xsetbv(struct stream *s)
 	__asm__ volatile("xsetbv" ::"c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
 }
 
-/*
- * QEMU 7.2 keeps what a breakpoint made of its own over #VMEXIT, VMRUN and INIT, and takes it for
- * something else when DR7 says another type by then, which ends QEMU itself: there none is enabled
- * (breakpoints=0). Elsewhere all break on writes.
- */
+/* All break on writes. */
 static uint64_t safe_dr7(uint64_t value)
 {
 	value = (value & ~0x22220000ull) | 0x11110000;
-	return rt_option("breakpoints", 1) ? value : value & ~0xffull;
+	return is_qemu() ? value & ~0xffull : value;
 }
 
 /* Not on code: a breakpoint on the handler of breakpoints has no end. */
@@ -696,7 +707,7 @@ static void op_hypercall(struct stream *s)
 static void op_jump(struct stream *s)
 {
 	static const uint64_t places[] = {0x7ffffffffff0,     0x800000000000, 0xffff800000000000,
-					  0xfffffffffffffff0, 0x10000000000,  0x4000000000000000};
+					  0xfffffffffffffff0, 0x30000000000,  0x4000000000000000};
 	uint64_t r[7] = {places[below(s, ARRAY_SIZE(places))], 0, 0, 0, 0, 0, 0};
 
 	i_wrong_jump(r);
@@ -758,8 +769,9 @@ static void op_page_tables(struct stream *s)
 	unsigned int level = below(s, 4);
 	uint64_t odd = (pick(s) & ~0xfffull) | (next64(s) & 0xfff) | 1;
 
-	/* Writes go to scratch memory or to no memory. */
-	if (level == 3 && odd < BIT(32))
+	/* Writes go to scratch memory or to no memory; and where a table is, the processor writes
+	 * into it that it was used. */
+	if (odd < (level == 3 ? BIT(32) : RAM_END))
 		odd = scratch() | (odd & 0xfff);
 	if (id)
 		return;
@@ -816,37 +828,37 @@ void heal(void)
 }
 
 const struct operation operations[] = {
-	{"rdmsr", 24, op_rdmsr},
-	{"wrmsr", 24, op_wrmsr},
-	{"flip a bit of an MSR", 24, op_flip_msr},
-	{"in", 20, op_in},
-	{"out", 24, op_out},
-	{"string", 6, op_string},
-	{"outs", 2, op_outs},
-	{"read of memory-mapped registers", 16, op_mmio_read},
-	{"write of memory-mapped registers", 20, op_mmio_write},
-	{"I/O APIC", 12, op_ioapic},
-	{"APIC", 20, op_apic},
-	{"IPI", 10, op_ipi},
-	{"second processor", 1, op_second},
-	{"APIC mode", 6, op_apic_mode},
-	{"CR0", 12, op_cr0},
-	{"CR3", 10, op_cr3},
-	{"CR4", 12, op_cr4},
-	{"CR8", 8, op_cr8},
-	{"EFER", 10, op_efer},
-	{"XSETBV", 8, op_xsetbv},
-	{"debug registers", 16, op_dr},
-	{"instruction", 40, op_instruction},
-	{"stepped instruction", 4, op_stepped},
-	{"hypercall", 12, op_hypercall},
-	{"jump", 3, op_jump},
-	{"SYSCALL", 2, op_syscall},
-	{"IRET", 4, op_iret},
-	{"HLT", 1, op_halt},
-	{"timer", 4, op_timer},
-	{"page tables", 8, op_page_tables},
-	{"segments", 6, op_gdt},
-	{"user code", 6, run_user_code},
+	{"rdmsr", K_MSR, 24, op_rdmsr},
+	{"wrmsr", K_MSR, 24, op_wrmsr},
+	{"flip a bit of an MSR", K_MSR, 24, op_flip_msr},
+	{"in", K_PORT, 20, op_in},
+	{"out", K_PORT, 24, op_out},
+	{"string", K_MMIO, 6, op_string},
+	{"outs", K_PORT, 2, op_outs},
+	{"read of memory-mapped registers", K_MMIO, 16, op_mmio_read},
+	{"write of memory-mapped registers", K_MMIO, 20, op_mmio_write},
+	{"I/O APIC", K_MMIO, 12, op_ioapic},
+	{"APIC", K_APIC, 20, op_apic},
+	{"IPI", K_APIC, 10, op_ipi},
+	{"second processor", K_APIC, 1, op_second},
+	{"APIC mode", K_APIC, 6, op_apic_mode},
+	{"CR0", K_CR, 12, op_cr0},
+	{"CR3", K_CR, 10, op_cr3},
+	{"CR4", K_CR, 12, op_cr4},
+	{"CR8", K_CR, 8, op_cr8},
+	{"EFER", K_CR, 10, op_efer},
+	{"XSETBV", K_CR, 8, op_xsetbv},
+	{"debug registers", K_CR, 16, op_dr},
+	{"instruction", K_INSTRUCTION, 40, op_instruction},
+	{"stepped instruction", K_INSTRUCTION, 4, op_stepped},
+	{"hypercall", K_HYPERCALL, 12, op_hypercall},
+	{"jump", K_INSTRUCTION, 3, op_jump},
+	{"SYSCALL", K_INSTRUCTION, 2, op_syscall},
+	{"IRET", K_INSTRUCTION, 4, op_iret},
+	{"HLT", K_INSTRUCTION, 1, op_halt},
+	{"timer", K_APIC, 4, op_timer},
+	{"page tables", K_MEMORY, 8, op_page_tables},
+	{"segments", K_MEMORY, 6, op_gdt},
+	{"user code", K_USER, 6, run_user_code},
 };
 const size_t operation_count = ARRAY_SIZE(operations);

@@ -48,24 +48,28 @@ void *memset(void *to, int c, size_t n)
 
 /* ---- output ---- */
 
-/* A line goes out in one exit: what others print does not come in between then. */
-static struct {
+/* A line of each processor. It goes out in one exit: what others print does not come in between. */
+static struct line {
 	char text[256];
 	uint64_t n;
-} line;
+} lines[2];
 
-static void put_line(void)
+static void put_line(struct line *line)
 {
-	const char *from = line.text;
+	const char *from = line->text;
+	uint64_t n = line->n;
 
-	__asm__ volatile("rep outsb" : "+S"(from), "+c"(line.n) : "d"(0xe9) : "memory");
+	__asm__ volatile("rep outsb" : "+S"(from), "+c"(n) : "d"(0xe9) : "memory");
+	line->n = n;
 }
 
 void rt_putc(char c)
 {
-	line.text[line.n++] = c;
-	if (c == '\n' || line.n == sizeof(line.text))
-		put_line();
+	struct line *line = &lines[rt_cpu_id()];
+
+	line->text[line->n++] = c;
+	if (c == '\n' || line->n == sizeof(line->text))
+		put_line(line);
 }
 
 static void put_number(uint64_t value, unsigned int base, unsigned int width, char pad)

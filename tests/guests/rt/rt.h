@@ -50,6 +50,8 @@ struct rt_frame {
 
 struct rt_cpu {
 	uint64_t resume_rip, resume_rsp; /* start.asm */
+	/* In R15 while rt_try() runs, for who reads a dump of registers. */
+	uint64_t note;
 	/* The exception that ended the last rt_try(). */
 	uint64_t error, rip, cr2, dr6;
 	struct rt_frame frame;

@@ -17,6 +17,7 @@ USER_PAGE	equ 2			; of 2 MiB each
 USER_DEVICES	equ 1536
 RESUME_RIP	equ 0			; struct rt_cpu
 RESUME_RSP	equ 8
+NOTE		equ 16
 %include "arch/x86/general.inc"
 
 	global rt_entry, rt_gates, rt_try_asm, rt_user_asm, rt_gdt, rt_gdt_pointer, rt_trampoline, rt_trampoline_end
@@ -184,6 +185,7 @@ rt_try_asm:
 	mov	rax, rt_landing
 	mov	[rdx + RESUME_RIP], rax
 	mov	[rdx + RESUME_RSP], rsp
+	mov	r15, [rdx + NOTE]
 	mov	rax, rdi
 	mov	rdi, rsi
 	call	rax
