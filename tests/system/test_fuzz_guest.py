@@ -40,7 +40,7 @@ def test_fuzz(boot, accel):
     m = boot(CONFIG + fuzz, [FILE, "fuzz.elf"], accel, timeout=900 + COUNT // 500)
     witness = Witness(m)
     try:
-        while m.expect(r"fuzz: \d+[\r\n]|fuzz: \d+ operations done|socle: vm fuzz: (?:crashed|exited)", 300) \
+        while m.expect(r"fuzz: \d+[\r\n]|fuzz: \d+ operations done|socle: vm fuzz: (?:crashed|exited)|socle: panic", 300) \
                 .group(0)[-1:].isspace():
             witness.ask()
         m.expect("socle: vm fuzz: exited 33", 60)
