@@ -91,8 +91,10 @@ def test_active_tables(boot, accel):
     assert re.search(r"socle: pci: bus mastering off for [1-9]\d* of \d+ functions", m.text())
     m.send("m")
     see_canary(m)
+    # Both guests try; A, which is typed to, may.
     with open(m.log, "rb") as f:
-        assert b"\nb| \rb| socle: vm c: started\r\n" in f.read()
+        said = f.read()
+    assert said.count(b"\x1b[6n") <= 1 and len(re.findall(rb"[\r\n]socle: vm c", said)) <= 1
     m.expect("registers: WP 1, SMEP 1, SMAP 1, UMIP 1, NXE 1")
     m.expect(r"tables: \d+ KiB mapped, 0 writable and executable, 0 for user mode")
     m.expect(r"tables: 16384 KiB of 16384 of vm a, whose exit this is")
