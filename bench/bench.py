@@ -66,6 +66,7 @@ NO_VID = "corei7_sandy_bridge_2600k"
 METRIC = re.compile(r"^(?:\[[^]]*\] *)?bench: metric (\S+) (\d+) (\d+)$")
 CHECK = re.compile(r"^bench: check (\S+) (ok|wrong)$")
 HOST = re.compile(r"^bench: host (\S+): (.*)$")
+MITIGATIONS = re.compile(r"^(?:\[[^]]*\] *)?socle: (?:warning: )?(mitigations: .*)$")
 EXITS = re.compile(r"^(?:\[[^]]*\] *)?socle: (?:debug: )?vm \S+: exits: (.*): (\d+)$")
 MEMORY = re.compile(r"^(?:\[[^]]*\] *)?socle: (?:debug: )?vm \S+: (\d+) KiB of Socle's memory$")
 COUNTER = re.compile(r"^bench: exits (\S+) (\S+) (\d+)$")
@@ -83,7 +84,8 @@ class Run:
     def __init__(self, whole=False):
         """WHOLE: it ends when Socle says so, behind the counts of exits."""
         self.whole = whole
-        self.metrics, self.checks, self.host, self.exits = {}, {}, {}, {}
+        self.metrics, self.checks, self.exits = {}, {}, {}
+        self.about = []  # who says what of itself
         self.counters = {}  # KVM's, by what was going on
         self.failed, self.ended, self.memory = [], False, None
 
@@ -93,7 +95,9 @@ class Run:
         elif match := CHECK.match(line):
             self.checks[match[1]] = match[2]
         elif match := HOST.match(line):
-            self.host[match[1]] = match[2]
+            self.about.append(("KVM's host", f"{match[1]}: {match[2]}"))
+        elif match := MITIGATIONS.match(line):
+            self.about.append(("Socle", match[1]))
         elif match := EXITS.match(line):
             self.exits[match[1]] = int(match[2])
         elif match := COUNTER.match(line):
@@ -288,8 +292,8 @@ def attempt(boot, *args):
 
 
 def measure(bench, beds, with_kvm):
-    """Figures by (metric, bed), each a dictionary of columns; and what KVM's hosts say of themselves."""
-    rows, hosts = {}, {}
+    """Figures by (metric, bed), each a dictionary of columns; and what both sides say of themselves, by bed."""
+    rows, about = {}, {}
     for bed in beds:
         # With -icount the firmware of two processors takes a minute to come to Socle.
         counts = (1, 2) if with_kvm or bed == "vmx" else (1,)
@@ -301,7 +305,7 @@ def measure(bench, beds, with_kvm):
         theirs = {k: v for run in kvm for k, v in run.metrics.items()}
         nobodys = {k: v for run in bare for k, v in run.metrics.items()}
         old = attempt(bench.socle, bed, 1, NO_VID).metrics if bed == "vmx" else {}
-        hosts[bed] = kvm[0].host if kvm else {}
+        about[bed] = socle[0].about + (kvm[0].about if kvm else [])
         for metric, in_socle, in_kvm, targets in METRICS:
             if bed not in targets or (metric in OF_TWO and 2 not in counts):
                 continue
@@ -310,7 +314,7 @@ def measure(bench, beds, with_kvm):
         rows["wrong-on-cpuid", bed] = row(sum(v != "ok" for v in socle[0].checks.values())
                                           if socle[0].checks else None, 0)
         rows["vm-memory-kib", bed] = row(socle[0].memory, MEMORY_TARGET)
-    return rows, hosts
+    return rows, about
 
 
 def row(socle, target=None, kvm=None, bare=None):
@@ -454,15 +458,15 @@ def notes(row, before):
     return ", ".join(said)
 
 
-def print_table(rows, baseline, hosts):
+def print_table(rows, baseline, about):
     line = "{:24} {:4} {:>10} {:>10} {:>8} {:>7} {:>9}  {}"
     print(line.format(*COLUMNS, ""))
     for (metric, bed), row in rows.items():
         print(line.format(metric, bed, show(row["socle"]), show(row["kvm"]), show(row.get("bare")), show(row["ratio"]),
                           show(row["target"]), notes(row, baseline.get((metric, bed), {}))).rstrip())
-    for bed, host in hosts.items():
-        for what, text in host.items():
-            print(f"KVM's host on {BED_NAMES[bed]}: {what}: {text}")
+    for bed, lines in about.items():
+        for who, what in lines:
+            print(f"{who} on {BED_NAMES[bed]}: {what}")
 
 
 def print_tap(rows):
@@ -492,7 +496,7 @@ def main():
     bench, beds = Bench(args), args.bed or BEDS
     os.makedirs(bench.folder, exist_ok=True)
     baseline = read_csv(os.path.join(ROOT, "bench", "baseline.csv"))
-    rows, hosts = measure(bench, beds, not args.exits_only)
+    rows, about = measure(bench, beds, not args.exits_only)
     measure_traces(bench, beds, rows, not args.exits_only)
     # A whole boot takes Bochs minutes.
     measure_boots(bench, [bed for bed in beds if bed == "svm" or not args.exits_only], rows, not args.exits_only)
@@ -503,7 +507,7 @@ def main():
     measure_tree(bench, rows)
     finish(rows, baseline)
     write_csv(os.path.join(bench.build, "bench.csv"), rows)
-    print_table(rows, baseline, hosts)
+    print_table(rows, baseline, about)
     return print_tap(rows) if args.exits_only else 0
 
 
