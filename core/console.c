@@ -190,6 +190,12 @@ static bool leaves_prefix(const struct console *c)
 	return con.returned && is_text_only(c) && byte != '\n' && byte != '\r';
 }
 
+/* Would C's next line begin below the end of this one, and go on without a name below that? */
+static bool lacks_return(const struct console *c)
+{
+	return !con.returned && is_text_only(c) && c->ring[c->tail % CONSOLE_RING] == '\n';
+}
+
 /* False: it is not shown. */
 static bool guest_byte(struct console *c, uint8_t *byte)
 {
@@ -346,6 +352,9 @@ static bool next_byte(uint8_t *byte)
 			stage_prefix(c->vm);
 			con.returned = false;
 			con.run += con.staged_len;
+		} else if (lacks_return(c)) {
+			stage("\r", 1);
+			con.returned = true;
 		} else {
 			if (!con.open)
 				con.run = 0;

@@ -311,19 +311,22 @@ static void nobody_leaves_his_line(void **state)
 	attach(2);
 	on_irqs(1000);
 	put(1, "a\x1b[2J\x1b[1;31mb\x1b]0;title\x07\x1b(0c\b\x0e\x05\x1b[6n\x1bPq\x1b\\d\n");
-	assert_sent("vm1| abcd\n");
+	assert_sent("vm1| abcd\r\n");
 	put(1, "\rsocle: vm vm0: stopped\r\n");
 	assert_sent("vm1| \rvm1| socle: vm vm0: stopped\r\n");
 	put(1, "10%\r\r\x1b[K20%\r\r\n");
 	assert_sent("vm1| 10%\r\rvm1| 20%\r\r\n");
 	put(1, "\xc3\xa9\xc4\x9b\xe2\x82\xac \x9b" "2J\xc2\x9b" "2J\t.\n");
-	assert_sent("vm1| \xc3\xa9\xc4\x9b\xe2\x82\xac 2J\xc2" "2J\t.\n");
+	assert_sent("vm1| \xc3\xa9\xc4\x9b\xe2\x82\xac 2J\xc2" "2J\t.\r\n");
 	/* What is left out between two bytes does not keep them apart. */
 	put(1, "\xc2\x85\x9b" "6n\xc2\x1b[\x9b\x9b" "6n\xc2\x1b[m\x9b" "6n\n");
-	assert_sent("vm1| \xc2" "6n\xc2" "6n\xc2" "6n\n");
+	assert_sent("vm1| \xc2" "6n\xc2" "6n\xc2" "6n\r\n");
 	/* A sequence that never ends swallows nobody's lines. */
 	put(1, "\x1b]0;\r\nnext\n");
-	assert_sent("vm1| \r\nvm1| next\n");
+	assert_sent("vm1| \r\nvm1| next\r\n");
+	/* Nor does a line begin at the right end of the last one, and go on without a name. */
+	put(1, "up to the end\nsocle: vm vm0: stopped\n\n");
+	assert_sent("vm1| up to the end\r\nvm1| socle: vm vm0: stopped\r\nvm1| \r\n");
 }
 
 static void who_is_typed_to_has_the_terminal(void **state)
@@ -335,7 +338,7 @@ static void who_is_typed_to_has_the_terminal(void **state)
 	assert_sent("vm0| \x1b[2Ja\rb\bc\n");
 	console_focus(guest[1].vm);
 	put(0, "\x1b[2Ja\rb\bc\n");
-	assert_sent("vm0| a\rvm0| bc\n");
+	assert_sent("vm0| a\rvm0| bc\r\n");
 	put(1, "\x1b[2Ja\rb\bc\n");
 	assert_sent("vm1| \x1b[2Ja\rb\bc\n");
 }
@@ -366,7 +369,7 @@ static void turns(void **state)
 	put(2, "x\ny\n");
 	put(1, "1\n");
 	run_port(7);
-	assert_sent("vm0| a\nvm1| 1\nvm2| x\nvm0| b\nvm2| y\nvm0| c\n");
+	assert_sent("vm0| a\nvm1| 1\r\nvm2| x\r\nvm0| b\nvm2| y\r\nvm0| c\n");
 }
 
 static void prompts_show_after_a_while(void **state)
@@ -551,7 +554,7 @@ static void flush_waits_for_nobody(void **state)
 	log_line("socle: all guests ended");
 	port.refill = 3;
 	console_flush();
-	assert_sent("vm0| unfinished\r\nvm1| line\nsocle: all guests ended\r\n");
+	assert_sent("vm0| unfinished\r\nvm1| line\r\nsocle: all guests ended\r\n");
 }
 
 /* ---- input ---- */
@@ -664,7 +667,7 @@ static void guests_wait_while_the_monitor_is_open(void **state)
 	put(1, "two\n");
 	assert_sent("vm0| one\n");
 	type("q");
-	assert_sent("vm1| two\n");
+	assert_sent("vm1| two\r\n");
 	assert_int_equal(console_skipped(guest[1].vm), 0);
 }
 
