@@ -1,7 +1,8 @@
 /*
  * Do all cores of the hypervisor still answer? Each second the boot core asks those of which it is
- * not known that they are in a guest, and the core with the fewest vCPUs asks the boot core. One
- * that does not look at what it is asked is reached by NMI, and where that finds it is reported.
+ * not known that they are in a guest, each minute all, and the core with the fewest vCPUs asks the
+ * boot core. One that does not look at what it is asked is reached by NMI, and where that finds it
+ * is reported.
  */
 #ifndef BOOT_WATCH_H
 #define BOOT_WATCH_H
