@@ -43,7 +43,7 @@ static uint64_t function_of(const struct backtrace_code *c, uint64_t address)
 	uint32_t into;
 
 	if (!is_code(c, address) ||
-	    !symbols_find(&c->symbols, (uint32_t)(address - c->image), &into))
+	    symbols_find(&c->symbols, (uint32_t)(address - c->image), &into) < 0)
 		return 0;
 	return address - into;
 }

@@ -12,6 +12,7 @@
 #include "core/sched.h"
 #include "core/vm.h"
 #include "lib/assert.h"
+#include "lib/err.h"
 #include "lib/log.h"
 #include "lib/strbuf.h"
 #include "lib/util.h"
@@ -105,17 +106,22 @@ static void put(const char *format, ...)
 
 static void put_address(uint64_t address)
 {
-	const struct symbols all = {symbols_start, symbols_names, symbols_count};
+	const struct symbols all = symbols_own();
 	uint64_t offset = address - (uint64_t)(uintptr_t)_image_start;
-	const char *name = NULL;
+	int number = -ENOENT;
+	char name[64];
+	struct strbuf sb;
 	uint32_t into;
 
 	if (address >= (uint64_t)(uintptr_t)_text_start && address < (uint64_t)(uintptr_t)_text_end)
-		name = symbols_find(&all, (uint32_t)offset, &into);
-	if (name)
-		put("socle.efi+%llx %s+%#x", (unsigned long long)offset, name, into);
-	else
+		number = symbols_find(&all, (uint32_t)offset, &into);
+	if (number < 0) {
 		put("%llx, which is no code of Socle's", (unsigned long long)address);
+		return;
+	}
+	sb_init(&sb, name, sizeof(name));
+	symbols_name(&all, (unsigned int)number, &sb);
+	put("socle.efi+%llx %s+%#x", (unsigned long long)offset, sb.text, into);
 }
 
 static void put_caller(void *ctx, uint64_t address, bool sure)
@@ -153,7 +159,7 @@ static void put_backtrace(const struct pcpu *cpu, uint64_t rip, uint64_t rsp)
 		.start = (uint64_t)(uintptr_t)_text_start,
 		.end = (uint64_t)(uintptr_t)_text_end,
 		.text = (const uint8_t *)_text_start,
-		.symbols = {symbols_start, symbols_names, symbols_count},
+		.symbols = symbols_own(),
 	};
 	uint64_t size, top = cpu ? stack_end(cpu, rsp, &size) : 0;
 

@@ -1,30 +1,36 @@
 #include "boot/symbols.h"
 
-#include "lib/string.h"
+#include "lib/err.h"
 
-static const char *name_of(const struct symbols *s, uint32_t number)
+int symbols_find(const struct symbols *s, uint32_t offset, uint32_t *into)
 {
-	const char *name = s->names;
+	uint32_t number = 0, at = s->start;
 
-	while (number--)
-		name += strlen(name) + 1;
-	return name;
+	if (!s->count || offset < at)
+		return -ENOENT;
+	for (; number + 1 < s->count && offset - at >= s->size[number]; number++)
+		at += s->size[number];
+	*into = offset - at;
+	return (int)number;
 }
 
-const char *symbols_find(const struct symbols *s, uint32_t offset, uint32_t *into)
+/* Pairs are no more than a few deep: tools/mksymbols.py. */
+static void put(const struct symbols *s, uint8_t byte, struct strbuf *sb)
 {
-	uint32_t low = 0, high = s->count;
-
-	while (low < high) {
-		uint32_t middle = low + (high - low) / 2;
-
-		if (s->start[middle] <= offset)
-			low = middle + 1;
-		else
-			high = middle;
+	if (byte < SYMBOLS_PAIRS) {
+		sb_putc(sb, (char)byte);
+		return;
 	}
-	if (!low)
-		return NULL;
-	*into = offset - s->start[low - 1];
-	return name_of(s, low - 1);
+	put(s, s->pair[byte - SYMBOLS_PAIRS][0], sb);
+	put(s, s->pair[byte - SYMBOLS_PAIRS][1], sb);
+}
+
+void symbols_name(const struct symbols *s, unsigned int number, struct strbuf *sb)
+{
+	const uint8_t *name = s->names;
+
+	while (number)
+		number -= !*name++;
+	while (*name)
+		put(s, *name++, sb);
 }

@@ -8,18 +8,38 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/strbuf.h"
+
+/* A byte of a name from here on stands for a pair of bytes, which may stand for pairs themselves.
+ */
+#define SYMBOLS_PAIRS 0x80
+
 struct symbols {
-	const uint32_t *start; /* bytes from the image's start, COUNT of them */
-	const char *names;     /* one behind the other, each with its zero */
+	uint32_t start;		  /* of the first function: bytes from the image's start */
+	const uint16_t *size;	  /* up to the next one, COUNT of them */
+	const uint8_t *names;	  /* one behind the other, each with its zero */
+	const uint8_t (*pair)[2]; /* what SYMBOLS_PAIRS and those behind it stand for */
 	uint32_t count;
 };
 
 /* Of this image: made when linking. Data alone, so that the second link moves no function. */
 #define SYMBOLS_MADE __attribute__((visibility("hidden")))
-extern const uint32_t symbols_start[] SYMBOLS_MADE, symbols_count SYMBOLS_MADE;
-extern const char symbols_names[] SYMBOLS_MADE;
+extern const uint32_t symbols_start SYMBOLS_MADE, symbols_count SYMBOLS_MADE;
+extern const uint16_t symbols_size[] SYMBOLS_MADE;
+extern const uint8_t symbols_names[] SYMBOLS_MADE, symbols_pair[][2] SYMBOLS_MADE;
 
-/* The function that OFFSET is in or behind, and how far into it; NULL: before the first one. */
-const char *symbols_find(const struct symbols *s, uint32_t offset, uint32_t *into);
+static inline struct symbols symbols_own(void)
+{
+	return (struct symbols){symbols_start, symbols_size, symbols_names, symbols_pair,
+				symbols_count};
+}
+
+/*
+ * The number of the function that OFFSET is in, the last one where it is behind all, and how far
+ * into it; -ENOENT: before the first one.
+ */
+int symbols_find(const struct symbols *s, uint32_t offset, uint32_t *into);
+/* Appends the name of function NUMBER to SB. */
+void symbols_name(const struct symbols *s, unsigned int number, struct strbuf *sb);
 
 #endif

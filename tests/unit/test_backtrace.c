@@ -1,4 +1,4 @@
-/* links: boot/backtrace.c boot/symbols.c */
+/* links: boot/backtrace.c boot/symbols.c lib/strbuf.c lib/fmt.c */
 /* Who called whom, on a made-up image: text of 0x100 bytes, three functions, calls between them. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,27 +10,43 @@
 #include <cmocka.h>
 
 #include "boot/backtrace.h"
+#include "lib/err.h"
+#include "lib/strbuf.h"
 #include "lib/util.h"
 
 #define IMAGE 0x40000000u
 #define TEXT  (IMAGE + 0x1000u)
 
 static uint8_t text[0x100];
-static const uint32_t starts[] = {0x1000, 0x1040, 0x1080};
+static const uint16_t sizes[] = {0x40, 0x40, 0};
+/* "mi", "dd", "midd": pairs may stand in pairs. */
+static const uint8_t pairs[][2] = {{'m', 'i'}, {'d', 'd'}, {0x80, 0x81}};
 static struct backtrace_code code = {
 	.image = IMAGE,
 	.start = TEXT,
 	.end = TEXT + sizeof(text),
 	.text = text,
-	.symbols = {starts, "outer\0middle\0inner", 3},
+	.symbols = {0x1000, sizes, (const uint8_t *)"outer\0\x82le\0inner", pairs, 3},
 };
 static char out[256];
+
+static const char *name_of(uint32_t offset, uint32_t *into)
+{
+	static char name[32];
+	struct strbuf sb;
+	int number = symbols_find(&code.symbols, offset, into);
+
+	sb_init(&sb, name, sizeof(name));
+	assert_true(number >= 0);
+	symbols_name(&code.symbols, (unsigned int)number, &sb);
+	return name;
+}
 
 static void note(void *ctx, uint64_t address, bool sure)
 {
 	size_t len = strlen(out);
 	uint32_t into;
-	const char *name = symbols_find(&code.symbols, (uint32_t)(address - IMAGE), &into);
+	const char *name = name_of((uint32_t)(address - IMAGE), &into);
 
 	(void)ctx;
 	snprintf(out + len, sizeof(out) - len, "%s+%x%s ", name, into, sure ? "" : "?");
@@ -110,12 +126,15 @@ static void the_function_that_an_address_is_in(void **state)
 	uint32_t into = 0;
 
 	(void)state;
-	assert_null(symbols_find(&code.symbols, 0xfff, &into));
-	assert_string_equal(symbols_find(&code.symbols, 0x1000, &into), "outer");
+	assert_int_equal(symbols_find(&code.symbols, 0xfff, &into), -ENOENT);
+	assert_string_equal(name_of(0x1000, &into), "outer");
 	assert_int_equal(into, 0);
-	assert_string_equal(symbols_find(&code.symbols, 0x107f, &into), "middle");
+	assert_string_equal(name_of(0x103f, &into), "outer");
+	assert_string_equal(name_of(0x1040, &into), "middle");
+	assert_string_equal(name_of(0x107f, &into), "middle");
 	assert_int_equal(into, 0x3f);
-	assert_string_equal(symbols_find(&code.symbols, 0xffffffff, &into), "inner");
+	assert_string_equal(name_of(0xffffffff, &into), "inner");
+	assert_int_equal(into, 0xffffffff - 0x1080);
 }
 
 #define TEST(f) cmocka_unit_test_setup(f, setup)
