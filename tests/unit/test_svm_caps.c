@@ -313,6 +313,23 @@ static void test_nested_root(void **state)
 		assert_int_equal(m->top[i], 0);
 }
 
+/* What the report and the monitor say of the processor: one line each, nothing that it lacks. */
+static void test_description(void **state)
+{
+	struct hv_caps caps = complete();
+
+	(void)state;
+	sb_init(&lines, text, sizeof(text));
+	svm_describe(&caps, &lines);
+	assert_string_equal(text, "AMD-V with NP, nested paging (CPUID Fn8000_000A_EDX[0]);"
+				  " NRIPS, next-RIP save; FlushByAsid; DecodeAssists\n"
+				  "VM_CR is 0: SVM is not disabled\n");
+	caps.raw[SVM_RAW_VM_CR] = VM_CR_SVMDIS;
+	sb_init(&lines, text, sizeof(text));
+	svm_describe(&caps, &lines);
+	assert_non_null(strstr(text, "VM_CR is 10: SVMDIS is not locked, will be cleared\n"));
+}
+
 #define ASID_TEST(f) cmocka_unit_test_setup_teardown(f, set_up_asids, tear_down_asids)
 
 int main(void)
@@ -326,6 +343,7 @@ int main(void)
 		cmocka_unit_test(test_all_at_once),
 		cmocka_unit_test(test_intercepts_only_of_known_instructions),
 		cmocka_unit_test(test_compare),
+		cmocka_unit_test(test_description),
 		ASID_TEST(test_asids),
 		ASID_TEST(test_asid_clean_bit),
 		ASID_TEST(test_npt_flush),

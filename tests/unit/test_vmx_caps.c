@@ -472,6 +472,25 @@ static void test_false_timer(void **state)
 	assert_false(vmx_controls.exit & EXIT_SAVE_TIMER);
 }
 
+/* What the report and the monitor say of the processor: nothing that it lacks. */
+static void test_description(void **state)
+{
+	struct hv_caps caps = skylake();
+
+	(void)state;
+	caps.features = HV_F_DEADLINE | HV_F_NPT_1G;
+	caps.raw[RAW_FEATURE_CONTROL] = FC_ON_LOCKED;
+	sb_init(&lines, text, sizeof(text));
+	vmx_describe(&caps, &lines);
+	assert_string_equal(text, "VT-x with EPT, VPID, unrestricted guest, VMX-preemption timer,"
+				  " 1-GByte EPT pages\n"
+				  "IA32_FEATURE_CONTROL is 5: locked, VMX outside SMX is on\n");
+	caps.raw[RAW_FEATURE_CONTROL] = 0;
+	sb_init(&lines, text, sizeof(text));
+	vmx_describe(&caps, &lines);
+	assert_non_null(strstr(text, "is 0: unlocked, will be set to VMX on and locked\n"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -491,6 +510,7 @@ int main(void)
 		cmocka_unit_test(test_probe_prefers_true_controls),
 		cmocka_unit_test(test_present),
 		cmocka_unit_test(test_compare),
+		cmocka_unit_test(test_description),
 		cmocka_unit_test(test_compare_leaves_out_what_is_not_used),
 		cmocka_unit_test(test_no_execute),
 		cmocka_unit_test(test_false_timer),
