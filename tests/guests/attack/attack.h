@@ -4,6 +4,9 @@
 
 #include "tests/guests/rt/rt.h"
 
+/* Between RAM and devices. */
+#define HOLE 0xc0000000ull
+
 struct attack_case {
 	const char *name;
 	void (*run)(void);
@@ -36,6 +39,9 @@ int try_rdmsr(uint32_t msr, uint64_t *value);
  * INT3 is. */
 int try_code(const uint8_t *bytes, size_t n, uint64_t argument);
 int try_user_code(const uint8_t *bytes, size_t n, uint64_t argument);
+
+/* SET(old) with two bits flipped, of which at least one is in REFUSED: #GP like each alone. */
+void try_pairs(void (*set)(uint64_t), uint64_t old, uint64_t refused, const char *name);
 
 /* What the second processor does next; NULL: it waits. It keeps on until the first one starts it
  * anew. */

@@ -25,6 +25,28 @@ static void set_cr8(uint64_t v)
 	write_cr8(v);
 }
 
+/* Each combination of the bits that have rules: NW needs CD, PG needs PE, and 64-bit mode needs PG
+ * (SDM vol. 2B, MOV to control registers). */
+static void cr0_combinations(uint64_t old)
+{
+	static const uint8_t bits[] = {0, 16, 18, 29, 30, 31}; /* PE WP AM NW CD PG */
+
+	for (unsigned int set = 0; set < 1u << ARRAY_SIZE(bits); set++) {
+		uint64_t value = old;
+		bool forbidden;
+		int vector;
+
+		for (size_t i = 0; i < ARRAY_SIZE(bits); i++)
+			value = (value & ~BIT(bits[i])) | (set >> i & 1 ? BIT(bits[i]) : 0);
+		forbidden = !(value & 1) || !(value & BIT(31)) ||
+			    ((value & BIT(29)) && !(value & BIT(30)));
+		vector = rt_try(set_cr0, value);
+		EXPECT(vector == (forbidden ? GP : NO_FAULT), "vector %lu: CR0 = %lx", vector,
+		       value, 0);
+		write_cr0(old);
+	}
+}
+
 static void cr0(void)
 {
 	uint64_t old = read_cr0();
@@ -48,12 +70,13 @@ static void cr0(void)
 	EXPECT((read_cr0() & (BIT(30) | BIT(29))) == (BIT(30) | BIT(29)), "CD and NW read as %lx",
 	       read_cr0(), 0, 0);
 	write_cr0(old);
+	cr0_combinations(old);
 }
 
 /* Those that no processor has, those that are hidden, and those that 64-bit mode forbids. */
 static void cr4(void)
 {
-	uint64_t old = CR4_NOW;
+	uint64_t old = CR4_NOW, refused = 0;
 
 	for (unsigned int bit = 0; bit < 64; bit++) {
 		bool forbidden = bit == 5 || bit == 12 || bit == 13 || bit == 14 || bit == 15 ||
@@ -64,8 +87,11 @@ static void cr4(void)
 		       bit, 0);
 		if (forbidden)
 			EXPECT(vector == GP, "no #GP: bit %lu of CR4", bit, 0, 0);
+		if (vector == GP)
+			refused |= BIT(bit);
 		write_cr4(old);
 	}
+	try_pairs(set_cr4, old, refused, "CR4");
 	if (!(cpuid(1, 0).ecx & BIT(17)))
 		return;
 	write_cr3(read_cr3() | 0x18);

@@ -47,6 +47,19 @@ int try_rdmsr(uint32_t msr, uint64_t *value)
 	return vector;
 }
 
+void try_pairs(void (*set)(uint64_t), uint64_t old, uint64_t refused, const char *name)
+{
+	for (unsigned int a = 0; a < 64; a++) {
+		for (unsigned int b = a + 1; b < 64; b++) {
+			uint64_t flipped = BIT(a) | BIT(b);
+
+			if (refused & flipped)
+				EXPECT(rt_try(set, old ^ flipped) == GP,
+				       "no #GP: bits %lu and %lu of %s", a, b, name);
+		}
+	}
+}
+
 static uint8_t *put_code(const uint8_t *bytes, size_t n, uint8_t last)
 {
 	uint8_t *code = (uint8_t *)(uintptr_t)CODE_AT;
@@ -86,13 +99,13 @@ bool restart_second(void)
 	return rt_start_second();
 }
 
-/* For a look at a few: only=IN runs those whose names begin with one of these letters. */
-static bool begins_with_one_of(const char *name, const char *letters)
+/* For a look at a few: only=MS runs those whose names begin so; an underscore is a space. */
+static bool begins_with(const char *name, const char *text)
 {
-	for (; *letters && *letters != ' '; letters++)
-		if (name[0] == *letters)
-			return true;
-	return false;
+	for (; *text && *text != ' '; text++, name++)
+		if (*name != (*text == '_' ? ' ' : *text))
+			return false;
+	return true;
 }
 
 static void run_table(const struct attack_table *table)
@@ -102,7 +115,7 @@ static void run_table(const struct attack_table *table)
 	for (size_t i = 0; i < table->count; i++) {
 		const struct attack_case *c = &table->cases[i];
 
-		if (only && !begins_with_one_of(c->name, only))
+		if (only && !begins_with(c->name, only))
 			continue;
 		first.format = NULL;
 		c->run();
@@ -110,7 +123,7 @@ static void run_table(const struct attack_table *table)
 		rt_printf("case %s: %s", c->name, first.format ? "got " : "ok");
 		if (first.format)
 			rt_printf(first.format, first.a, first.b, first.c);
-		rt_printf("\n");
+		rt_printf(".\n");
 	}
 }
 
@@ -123,9 +136,9 @@ void rt_guest(void)
 
 	is_amd = cpuid(0, 0).ebx == 0x68747541;
 	if (!restart_second())
-		rt_printf("case second processor: got none\n");
+		rt_printf("case second processor: got none.\n");
 	for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
 		run_table(tables[i]);
-	rt_printf("attack: the end\n");
+	rt_printf("attack: the end.\n");
 	rt_exit(33);
 }

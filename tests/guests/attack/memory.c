@@ -2,7 +2,6 @@
 #include "tests/guests/attack/attack.h"
 
 #define RAM_END 0x1000000ull
-#define HOLE	0xc0000000ull
 
 static uint64_t read64(uint64_t at)
 {
@@ -37,6 +36,7 @@ static void edges(void)
 }
 
 static uint64_t rdi, rsi, rcx;
+static volatile uintptr_t zero; /* gcc would not go there by a constant */
 
 static void rep_insb(uint64_t unused)
 {
@@ -62,10 +62,34 @@ static void rep_outsb(uint64_t unused)
 	__asm__ volatile("rep outsb" : "+S"(rsi), "+c"(rcx) : "d"(0x80) : "memory");
 }
 
+static void rep_outsb_addr32(uint64_t unused)
+{
+	(void)unused;
+	__asm__ volatile("addr32 rep outsb" : "+S"(rsi), "+c"(rcx) : "d"(0x80) : "memory");
+}
+
 static void rep_insl(uint64_t unused)
 {
 	(void)unused;
 	__asm__ volatile("rep insl" : "+D"(rdi), "+c"(rcx) : "d"(0xcf8) : "memory");
+}
+
+static void rep_insl_down(uint64_t unused)
+{
+	(void)unused;
+	__asm__ volatile("std; rep insl; cld" : "+D"(rdi), "+c"(rcx) : "d"(0xcf8) : "memory");
+}
+
+static void rep_outsl_down(uint64_t unused)
+{
+	(void)unused;
+	__asm__ volatile("std; rep outsl; cld" : "+S"(rsi), "+c"(rcx) : "d"(0x80) : "memory");
+}
+
+static void rep_movsl_down(uint64_t unused)
+{
+	(void)unused;
+	__asm__ volatile("std; rep movsl; cld" : "+D"(rdi), "+S"(rsi), "+c"(rcx)::"memory");
 }
 
 static void check_string(void (*fn)(uint64_t), int vector, uint64_t count, uint64_t index,
@@ -119,6 +143,37 @@ static void strings(void)
 	mmio_write(APIC + 0x80, 0);
 	rsi = IOAPIC, rcx = 20;
 	check_string(rep_outsb, NO_FAULT, 0, IOAPIC + 20, &rsi);
+}
+
+/* Downwards over the edges of devices; and 32-bit indices that go round at 4 GiB. */
+static void strings_around(void)
+{
+	uint32_t *const buffer = (uint32_t *)0x600000;
+	volatile uint32_t *const bottom = (volatile uint32_t *)zero;
+	const uint32_t low = *bottom;
+
+	rdi = HOLE + 8, rcx = 5;
+	check_string(rep_insl_down, NO_FAULT, 0, HOLE - 12, &rdi);
+	rsi = IOAPIC + 4, rcx = 3;
+	check_string(rep_outsl_down, NO_FAULT, 0, IOAPIC - 8, &rsi);
+	/* The end of RAM: the two words in RAM are copied, those behind it read as ones. */
+	*(volatile uint64_t *)(uintptr_t)(RAM_END - 8) = 0x1111111122222222;
+	rsi = RAM_END + 4, rdi = (uint64_t)(buffer + 3), rcx = 4;
+	check_string(rep_movsl_down, NO_FAULT, 0, RAM_END - 12, &rsi);
+	EXPECT(buffer[0] == 0x22222222 && buffer[1] == 0x11111111 && buffer[2] == ~0u &&
+		       buffer[3] == ~0u,
+	       "%lx %lx %lx over the end of RAM", buffer[0], buffer[1], buffer[2]);
+	rsi = (uint64_t)(buffer + 3), rdi = RAM_END + 4, rcx = 4;
+	buffer[0] = 0x33333333;
+	check_string(rep_movsl_down, NO_FAULT, 0, (uint64_t)(buffer - 1), &rsi);
+	EXPECT(*(volatile uint32_t *)(uintptr_t)(RAM_END - 8) == 0x33333333, "%lx in RAM",
+	       *(volatile uint32_t *)(uintptr_t)(RAM_END - 8), 0, 0);
+	rsi = 0xfffffffe, rcx = 5;
+	check_string(rep_outsb_addr32, NO_FAULT, 0, 3, &rsi);
+	outb(0x80, (uint8_t)low);
+	rdi = 0xfffffffe, rcx = 3;
+	check_string(rep_insb_addr32, NO_FAULT, 0, 1, &rdi);
+	EXPECT(*bottom == low, "%lx at 0, was %lx", *bottom, low, 0);
 }
 
 /* A long one lets interrupts through, and goes on where it was. */
@@ -242,6 +297,7 @@ static void odd_instructions(void)
 static const struct attack_case memory_table_cases[] = {
 	{"edges of devices and RAM", edges},
 	{"string instructions", strings},
+	{"string instructions around edges", strings_around},
 	{"interruptible REP INS", interruptible},
 	{"page tables in devices", tables_in_devices},
 	{"addresses past the width", beyond_the_width},

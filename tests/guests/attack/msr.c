@@ -105,9 +105,14 @@ static void non_canonical(void)
 	}
 }
 
+static void set_efer(uint64_t value)
+{
+	wrmsr(EFER, value);
+}
+
 static void efer(void)
 {
-	uint64_t old = rdmsr(EFER);
+	uint64_t old = rdmsr(EFER), refused = 0;
 
 	for (unsigned int bit = 0; bit < 64; bit++) {
 		int vector = try_wrmsr(EFER, old ^ BIT(bit));
@@ -118,8 +123,12 @@ static void efer(void)
 			EXPECT(vector == GP, "bit %lu of EFER without #GP", bit, 0, 0);
 		EXPECT((rdmsr(EFER) & 0x500) == 0x500, "EFER %lx after bit %lu", rdmsr(EFER), bit,
 		       0);
+		if (vector == GP)
+			refused |= BIT(bit);
 		wrmsr(EFER, old);
 	}
+	try_pairs(set_efer, old, refused, "EFER");
+	EXPECT(rdmsr(EFER) == old, "EFER %lx, was %lx", rdmsr(EFER), old, 0);
 }
 
 static void pat(void)

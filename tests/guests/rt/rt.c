@@ -358,6 +358,8 @@ void rt_interrupt(struct rt_frame *f)
 	}
 	if (f->vector == NMI) {
 		cpu->ints[NMI]++;
+		if (cpu->bad_iret && cpu->resume_rip)
+			f->cs = NO_SEGMENT;
 		return;
 	}
 	if (f->vector == DB && (cpu->steps || !cpu->resume_rip)) {

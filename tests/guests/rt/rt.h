@@ -20,6 +20,7 @@
 #define IOAPIC	    0xfec00000u
 #define KERNEL_CS   0x08
 #define KERNEL_DS   0x10
+#define NO_SEGMENT  0x38 /* an empty descriptor */
 #define V_IPI	    0x41 /* any vector from 32 on is counted */
 #define V_TIMER	    0x42
 #define V_LINE	    0x43
@@ -62,6 +63,7 @@ struct rt_cpu {
 	uint32_t burst;	       /* interrupts since rt_try() began */
 	bool land_after_steps; /* the last of them ends the rt_try() */
 	bool no_eoi;	       /* interrupts are not acknowledged */
+	bool bad_iret;	       /* an NMI that comes in rt_try() ends in an IRET to no segment */
 };
 
 extern struct rt_cpu rt_cpus[2];
