@@ -1,6 +1,7 @@
 """Configurations and conversations that several tests share."""
 import os
 import re
+import socket
 
 from conftest import BUILD
 
@@ -69,3 +70,29 @@ def converse(shell, vcpus):
         assert f"processor\t: {n}" in shell.run("cat /proc/cpuinfo")
     warnings = shell.run("dmesg | grep -E 'WARNING: CPU|BUG:|Oops|LOCKUP|soft lockup|rcu.*stall|unchecked MSR' || echo none")
     assert "none" in warnings.split("\n"), warnings
+
+
+class SecondPort:
+    """The machine's second serial port: it is connected to this end."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = "localhost:%d" % self.listener.getsockname()[1]
+        self.got = b""
+
+    def accept(self):
+        self.listener.settimeout(60)
+        self.port, _ = self.listener.accept()
+        self.listener.close()
+
+    def expect(self, text, timeout=60):
+        self.expect_match(re.escape(text), 0, timeout)
+
+    def expect_match(self, pattern, start=0, timeout=60):
+        """The first match behind START bytes."""
+        self.port.settimeout(timeout)
+        while not (match := re.search(pattern, self.got[start:])):
+            data = self.port.recv(4096)
+            assert data, f"no {pattern!r} before the end of {self.got!r}"
+            self.got += data
+        return match

@@ -1,13 +1,12 @@
 """Several machines at once: their cores, consoles and lives, and the monitor."""
 import os
 import re
-import socket
 import time
 
 import pytest
 
 from conftest import BUILD, ROOT
-from guests import Shell, converse, linux_files, linux_vm, vm
+from guests import SecondPort, Shell, converse, linux_files, linux_vm, vm
 
 # Both vendors.
 ACCELS = ["bochs", "tcg"]
@@ -221,27 +220,6 @@ def test_bad_neighbours(boot, accel):
 
 
 # ---- consoles of their own ----
-
-class SecondPort:
-    """The machine's second serial port: it is connected to this end."""
-
-    def __init__(self):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = "localhost:%d" % self.listener.getsockname()[1]
-        self.got = b""
-
-    def accept(self):
-        self.listener.settimeout(60)
-        self.port, _ = self.listener.accept()
-        self.listener.close()
-
-    def expect(self, text, timeout=60):
-        self.port.settimeout(timeout)
-        while text not in self.got:
-            data = self.port.recv(4096)
-            assert data, f"no {text!r} before the end of {self.got!r}"
-            self.got += data
-
 
 def test_own_port(boot, accel):
     """`console = com2`: bytes pass as they are, both ways, and nothing of it is on the common line; `none` is in the

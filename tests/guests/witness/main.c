@@ -91,7 +91,7 @@ void rt_guest(void)
 	rt_wait_us(200000);
 	first = rate(&tsc, &ticks);
 	start_naps();
-	rt_printf("witness: ready\n");
+	rt_printf("witness: ready.\n");
 	for (uint32_t n = 1;; n++) {
 		bool good;
 
@@ -103,7 +103,7 @@ void rt_guest(void)
 		good = memory_is_good();
 		rt_wait_us(20000);
 		now = rate(&tsc, &ticks);
-		rt_printf("witness: %u: memory %s, clock %s\n", n, good ? "ok" : "CHANGED",
+		rt_printf("witness: %u: memory %s, clock %s.\n", n, good ? "ok" : "CHANGED",
 			  now > first - first / 8 && now < first + first / 8 ? "ok" : "WRONG");
 	}
 }
