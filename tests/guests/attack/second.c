@@ -14,10 +14,12 @@ static bool soon(volatile const uint64_t *value, uint64_t wanted)
 	return *value == wanted;
 }
 
+/* JOB sets second_count to 1 when it begins. */
 static void must_come_back(void (*job)(void))
 {
 	EXPECT(restart_second(), "it does not start", 0, 0, 0);
 	second_job = job;
+	EXPECT(soon(&second_count, 1), "it does not begin", 0, 0, 0);
 	rt_wait_us(WHILE_US);
 	EXPECT(restart_second(), "it does not start again", 0, 0, 0);
 }
@@ -128,12 +130,14 @@ static void halt_with_interrupts_off(void)
 
 static void pause_for_ever(void)
 {
+	second_count = 1;
 	for (;;)
 		__asm__ volatile("pause");
 }
 
 static void spin_for_ever(void)
 {
+	second_count = 1;
 	for (;;)
 		;
 }
@@ -141,12 +145,14 @@ static void spin_for_ever(void)
 /* Bochs 2.7 lets no interrupt of the machine's end a turn in which IF is never written. */
 static void pause_writing_if(void)
 {
+	second_count = 1;
 	for (;;)
 		__asm__ volatile("pause; sti; cli");
 }
 
 static void spin_writing_if(void)
 {
+	second_count = 1;
 	for (;;)
 		__asm__ volatile("sti; cli");
 }
