@@ -104,7 +104,10 @@ def attack(boot, accel, linux=None):
     witness.stop()
     m.finish()
     assert len(re.findall("socle: vm bad: crashed: triple fault", m.text())) == 6
-    assert [line for line in m.errors() if "vm bad: crashed 6 times in a row: not started again" not in line] == []
+    # The second is QEMU's, where zeroing a VM's memory may keep a core busy for long (docs/hardware.md).
+    expected = ["vm bad: crashed 6 times in a row: not started again"]
+    expected += ["does not answer: an NMI found it"] if accel == "tcg" else []
+    assert [line for line in m.errors() if not any(text in line for text in expected)] == []
 
 
 @pytest.mark.weight(2)

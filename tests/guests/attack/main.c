@@ -99,11 +99,11 @@ bool restart_second(void)
 	return rt_start_second();
 }
 
-/* For a look at a few: only=MS runs those whose names begin so; an underscore is a space. */
+/* For a look at a few: only=MS runs those whose names begin so; an underscore is a space too. */
 static bool begins_with(const char *name, const char *text)
 {
 	for (; *text && *text != ' '; text++, name++)
-		if (*name != (*text == '_' ? ' ' : *text))
+		if (*name != *text && !(*name == ' ' && *text == '_'))
 			return false;
 	return true;
 }
