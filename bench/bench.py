@@ -54,7 +54,7 @@ KVM_COUNTERS = {"port I/O": "io_exits", "nested page fault": "pf_taken", "HLT": 
                 "interrupt of the machine": "irq_exits", "interrupt window": "irq_window_exits"}
 SIZE_TARGET, LINES_TARGET, MEMORY_TARGET, VMCS_TARGET = 256 << 10, 15000, 256, 6
 # Over their targets, and known to be: README.md says why. What CI holds them to.
-HELD = {("source-lines", "both"): 33000, ("socle.efi-bytes", "both"): 320 << 10}
+HELD = {("source-lines", "both"): 33000, ("socle.efi-bytes", "both"): 304 << 10}
 SOURCE = ("lib", "config", "arch/x86", "core", "emul", "vmx", "svm", "devices", "guest", "boot", "efi")
 
 # A whole boot takes as many timer ticks as the guest's clock makes of it: on Bochs a second is made as many instructions
