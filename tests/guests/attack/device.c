@@ -111,8 +111,9 @@ static void chipset_ports(void)
 	EXPECT(inb(0xed) == 0xff && inw(0xed) == 0xffff && inl(0x1000) == 0xffffffff,
 	       "a port that is not there answers", 0, 0, 0);
 	/* Accesses over the ends of devices, and over the last port. */
-	inl(0x3f5);
-	inl(0x3fd);
+	outb(0x3ff, 0x5a);
+	EXPECT(inl(0x3fd) >> 16 == 0xff5a, "%lx over the end of COM1", inl(0x3fd), 0, 0);
+	EXPECT((inl(0x3f5) & 0xffffff) == 0xffffff, "%lx before COM1", inl(0x3f5), 0, 0);
 	inl(0xffff);
 	inw(0xffff);
 	outl(0xfffd, ~0u);
