@@ -18,8 +18,8 @@
 #include "lib/err.h"
 
 /*
- * One core's share of the scheduler. Its own core alone writes it, but for the question; others read
- * what sched_ask(), sched_answered(), sched_inside() and sched_kick() look at.
+ * One core's share of the scheduler. Its own core alone writes it, but for the question; others
+ * read what sched_ask(), sched_answered(), sched_inside() and sched_kick() look at.
  */
 struct sched {
 	struct vcpu *queue;   /* a ring by next_on_cpu; where to begin among equals */
