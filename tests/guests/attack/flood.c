@@ -4,6 +4,8 @@
 #define PM_TMR	  0x608
 #define PM_TMR_HZ 3579545u
 
+static const char flood_text[512] = "out of here";
+
 static void f_cpuid(uint64_t n)
 {
 	cpuid((uint32_t)n, 0);
@@ -152,13 +154,79 @@ static void f_tsc(uint64_t n)
 	wrmsr(0x3b, n);
 }
 
+static void f_tsc_itself(uint64_t n)
+{
+	wrmsr(0x10, n << 20);
+}
+
+static void f_cr8(uint64_t n)
+{
+	write_cr8(n & 0xf);
+	read_cr8();
+	write_cr8(0);
+}
+
+static void f_xsetbv(uint64_t n)
+{
+	write_cr4(read_cr4() | BIT(18));
+	__asm__ volatile("xsetbv" ::"c"(0), "a"((uint32_t)n & 7), "d"(0));
+}
+
+static void f_rdpmc(uint64_t n)
+{
+	__asm__ volatile("rdpmc" ::"c"((uint32_t)n) : "eax", "edx");
+}
+
+static void f_invlpg(uint64_t n)
+{
+	__asm__ volatile("invlpg (%0)" ::"r"(n << 12) : "memory");
+}
+
+static void f_monitor(uint64_t n)
+{
+	__asm__ volatile("monitor" ::"a"(&flood_text), "c"(0), "d"(0));
+	__asm__ volatile("mwait" ::"a"((uint32_t)n), "c"(0));
+}
+
+static void f_outs(uint64_t n)
+{
+	const char *rsi = flood_text;
+	uint64_t rcx = sizeof(flood_text);
+
+	__asm__ volatile("rep outsb"
+			 : "+S"(rsi), "+c"(rcx)
+			 : "d"((uint16_t)(0x80 + (n & 0xf)))
+			 : "memory");
+}
+
+static void f_ins(uint64_t n)
+{
+	static char into[sizeof(flood_text)];
+	char *rdi = into;
+	uint64_t rcx = sizeof(into);
+
+	__asm__ volatile("rep insb"
+			 : "+D"(rdi), "+c"(rcx)
+			 : "d"((uint16_t)(0x80 + (n & 0xf)))
+			 : "memory");
+}
+
+/* Again and again, whatever the other one is at. */
+static void f_init(uint64_t n)
+{
+	(void)n;
+	mmio_write(APIC + 0x310, 1u << 24);
+	mmio_write(APIC + 0x300, 0x4500);
+}
+
 static void flood(void)
 {
 	static void (*const kinds[])(uint64_t) = {
-		f_cpuid,  f_rdmsr, f_bad_msr, f_wrmsr, f_out,	 f_port,      f_uart,
-		f_vmcall, f_mmio,  f_hole,    f_apic,  f_ipi,	 f_ipi_other, f_timer,
-		f_cr,	  f_cr3,   f_dr,      f_ud,    f_wbinvd, f_pause,     f_int1,
-		f_string, f_vmrun, f_efer,    f_tsc,
+		f_cpuid,  f_rdmsr,  f_bad_msr, f_wrmsr, f_out,	      f_port,	   f_uart,
+		f_vmcall, f_mmio,   f_hole,    f_apic,	f_ipi,	      f_ipi_other, f_timer,
+		f_cr,	  f_cr3,    f_dr,      f_ud,	f_wbinvd,     f_pause,	   f_int1,
+		f_string, f_vmrun,  f_efer,    f_tsc,	f_tsc_itself, f_cr8,	   f_xsetbv,
+		f_rdpmc,  f_invlpg, f_monitor, f_outs,	f_ins,	      f_init,
 	};
 	uint32_t ticks = (uint32_t)(rt_option("flood_ms", 1000) * PM_TMR_HZ / 1000);
 	uint64_t efer = rdmsr(0xc0000080);
