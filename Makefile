@@ -411,7 +411,7 @@ bench:
 
 bench-exits:
 	@tools/setup.sh
-	@$(MAKE) $(B)/socle.efi $(BENCH)/guest.bin $(BENCH)/init build/guest/vmlinuz
+	@$(MAKE) $(B)/socle.efi $(BENCH)/guest.bin $(BENCH)/guest-long.bin $(BENCH)/init build/guest/vmlinuz
 	@$(PYTHON) bench/bench.py --build $(B) --exits-only
 
 check:
