@@ -15,6 +15,7 @@
 #include "core/exits.h"
 #include "lib/assert.h"
 #include "svm/internal.h"
+#include "tests/unit/support/svm_core.h"
 
 static struct {
 	uint64_t dr[4], tsc_aux;
@@ -39,50 +40,7 @@ static void write_tsc_aux(uint32_t index, uint64_t value)
 #include "svm/vcpu.c"
 #include "svm/state.c"
 
-_Noreturn void assert_failed(const char *file, int line, const char *what)
-{
-	fail_msg("%s:%d: %s", file, line, what);
-	abort();
-}
-
-void *pages_alloc(size_t count)
-{
-	return memset(aligned_alloc(4096, count * 4096), 0, count * 4096);
-}
-
-struct svm_features svm_features;
-
 static struct svm_cpu cores[2];
-static struct pcpu pcpu;
-
-struct pcpu *this_cpu(void)
-{
-	return &pcpu;
-}
-
-unsigned int exit_fetch(struct vcpu *v, uint8_t buf[15])
-{
-	(void)v;
-	(void)buf;
-	return 0;
-}
-
-void apic_send_ipi(uint32_t apic_id, uint8_t vector)
-{
-	(void)apic_id;
-	(void)vector;
-}
-
-void svm_invlpga(const struct svm_vcpu *s, uint64_t gva)
-{
-	(void)s;
-	(void)gva;
-}
-
-uint64_t svm_nested_root(const struct vm *vm)
-{
-	return vm->npt.root;
-}
 
 void vcpu_exception(struct vcpu *v, uint8_t vector, bool has_error, uint32_t error)
 {

@@ -22,18 +22,8 @@
 #include "lib/assert.h"
 #include "lib/err.h"
 #include "tests/unit/support/host_handler.h"
+#include "tests/unit/support/hv_memory.h"
 #include "svm/internal.h"
-
-_Noreturn void assert_failed(const char *file, int line, const char *what)
-{
-	fail_msg("%s:%d: %s", file, line, what);
-	abort();
-}
-
-void *pages_alloc(size_t count)
-{
-	return memset(aligned_alloc(4096, count * 4096), 0, count * 4096);
-}
 
 struct svm_features svm_features;
 
