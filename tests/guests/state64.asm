@@ -234,15 +234,22 @@ check_general:
 	lea	rsi, [bad_general]
 	ret
 
-; PKRU is reached by CR4.PKE alone, whatever XCR0 has.
-find_keys:
+; ECX and EDX of CPUID's leaf 7, 0 where there is none.
+leaf_7:
 	xor	eax, eax
 	cpuid
+	xor	ecx, ecx
+	xor	edx, edx
 	cmp	eax, 7
 	jb	.done
 	mov	eax, 7
-	xor	ecx, ecx
 	cpuid
+.done:
+	ret
+
+; PKRU is reached by CR4.PKE alone, whatever XCR0 has.
+find_keys:
+	call	leaf_7
 	test	ecx, 1 << 3
 	jz	.done
 	mov	rax, cr4
@@ -260,17 +267,10 @@ find_msrs:
 	jz	.no_aux
 	mov	dword [msrs.aux], 0xc0000103
 .no_aux:
-	xor	eax, eax
-	cpuid
-	cmp	eax, 7
-	jb	.done
-	mov	eax, 7
-	xor	ecx, ecx
-	cpuid
+	call	leaf_7
 	not	edx
 	test	edx, 3 << 26		; IBRS, STIBP
 	setz	[has_spec_ctrl]
-.done:
 	ret
 
 ; Two guests whose memory differs by 2 MiB have different values of these. EAX and EDX for PAT (low and high half alike):

@@ -76,7 +76,7 @@ def results(text):
 def attack(boot, accel, linux=None):
     """Each case gives what a processor would give; each neighbour is asked after each. A fourth VM falls, again and
     again, until it is not started any more."""
-    # Bochs's second is long: a part of it for each of 25 kinds of exit there. And its NMIs do not bear a neighbour on
+    # Bochs's second is long: a part of it for each kind of exit there. And its NMIs do not bear a neighbour on
     # the same core, and QEMU's first core no Linux on another (docs/hardware.md).
     options, cpus = ("flood_ms=1000", "0-1") if accel == "tcg" else ("flood_ms=50 rounds=100", "1-2")
     config = (CONFIG + vm("triple64.bin", "bad", kind="flat64", on_crash="restart", cpus="0") +

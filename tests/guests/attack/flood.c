@@ -4,8 +4,6 @@
 #define PM_TMR	  0x608
 #define PM_TMR_HZ 3579545u
 
-static const char flood_text[512] = "out of here";
-
 static void f_cpuid(uint64_t n)
 {
 	cpuid((uint32_t)n, 0);
@@ -184,30 +182,19 @@ static void f_invlpg(uint64_t n)
 
 static void f_monitor(uint64_t n)
 {
-	__asm__ volatile("monitor" ::"a"(&flood_text), "c"(0), "d"(0));
+	__asm__ volatile("monitor" ::"a"(&f_cpuid), "c"(0), "d"(0));
 	__asm__ volatile("mwait" ::"a"((uint32_t)n), "c"(0));
 }
 
-static void f_outs(uint64_t n)
+static void f_port_strings(uint64_t n)
 {
-	const char *rsi = flood_text;
-	uint64_t rcx = sizeof(flood_text);
+	static char text[512];
+	char *rdi = text, *rsi = text;
+	uint64_t rcx = sizeof(text);
 
-	__asm__ volatile("rep outsb"
-			 : "+S"(rsi), "+c"(rcx)
-			 : "d"((uint16_t)(0x80 + (n & 0xf)))
-			 : "memory");
-}
-
-static void f_ins(uint64_t n)
-{
-	static char into[sizeof(flood_text)];
-	char *rdi = into;
-	uint64_t rcx = sizeof(into);
-
-	__asm__ volatile("rep insb"
-			 : "+D"(rdi), "+c"(rcx)
-			 : "d"((uint16_t)(0x80 + (n & 0xf)))
+	__asm__ volatile("rep outsb; mov %3, %%ecx; rep insb"
+			 : "+D"(rdi), "+S"(rsi), "+c"(rcx)
+			 : "i"(sizeof(text)), "d"((uint16_t)(0x80 + (n & 0xf)))
 			 : "memory");
 }
 
@@ -222,11 +209,11 @@ static void f_init(uint64_t n)
 static void flood(void)
 {
 	static void (*const kinds[])(uint64_t) = {
-		f_cpuid,  f_rdmsr,  f_bad_msr, f_wrmsr, f_out,	      f_port,	   f_uart,
-		f_vmcall, f_mmio,   f_hole,    f_apic,	f_ipi,	      f_ipi_other, f_timer,
-		f_cr,	  f_cr3,    f_dr,      f_ud,	f_wbinvd,     f_pause,	   f_int1,
-		f_string, f_vmrun,  f_efer,    f_tsc,	f_tsc_itself, f_cr8,	   f_xsetbv,
-		f_rdpmc,  f_invlpg, f_monitor, f_outs,	f_ins,	      f_init,
+		f_cpuid,  f_rdmsr,  f_bad_msr, f_wrmsr,	       f_out,	     f_port,	  f_uart,
+		f_vmcall, f_mmio,   f_hole,    f_apic,	       f_ipi,	     f_ipi_other, f_timer,
+		f_cr,	  f_cr3,    f_dr,      f_ud,	       f_wbinvd,     f_pause,	  f_int1,
+		f_string, f_vmrun,  f_efer,    f_tsc,	       f_tsc_itself, f_cr8,	  f_xsetbv,
+		f_rdpmc,  f_invlpg, f_monitor, f_port_strings, f_init,
 	};
 	uint32_t ticks = (uint32_t)(rt_option("flood_ms", 1000) * PM_TMR_HZ / 1000);
 	uint64_t efer = rdmsr(0xc0000080);

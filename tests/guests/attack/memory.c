@@ -38,59 +38,22 @@ static void edges(void)
 static uint64_t rdi, rsi, rcx;
 static volatile uintptr_t zero; /* gcc would not go there by a constant */
 
-static void rep_insb(uint64_t unused)
-{
-	(void)unused;
-	__asm__ volatile("rep insb" : "+D"(rdi), "+c"(rcx) : "d"(0x80) : "memory");
-}
-
-static void rep_insb_down(uint64_t unused)
-{
-	(void)unused;
-	__asm__ volatile("std; rep insb; cld" : "+D"(rdi), "+c"(rcx) : "d"(0x80) : "memory");
-}
-
-static void rep_insb_addr32(uint64_t unused)
-{
-	(void)unused;
-	__asm__ volatile("addr32 rep insb" : "+D"(rdi), "+c"(rcx) : "d"(0x80) : "memory");
-}
-
-static void rep_outsb(uint64_t unused)
-{
-	(void)unused;
-	__asm__ volatile("rep outsb" : "+S"(rsi), "+c"(rcx) : "d"(0x80) : "memory");
-}
-
-static void rep_outsb_addr32(uint64_t unused)
-{
-	(void)unused;
-	__asm__ volatile("addr32 rep outsb" : "+S"(rsi), "+c"(rcx) : "d"(0x80) : "memory");
-}
-
-static void rep_insl(uint64_t unused)
-{
-	(void)unused;
-	__asm__ volatile("rep insl" : "+D"(rdi), "+c"(rcx) : "d"(0xcf8) : "memory");
-}
-
-static void rep_insl_down(uint64_t unused)
-{
-	(void)unused;
-	__asm__ volatile("std; rep insl; cld" : "+D"(rdi), "+c"(rcx) : "d"(0xcf8) : "memory");
-}
-
-static void rep_outsl_down(uint64_t unused)
-{
-	(void)unused;
-	__asm__ volatile("std; rep outsl; cld" : "+S"(rsi), "+c"(rcx) : "d"(0x80) : "memory");
-}
-
-static void rep_movsl_down(uint64_t unused)
-{
-	(void)unused;
-	__asm__ volatile("std; rep movsl; cld" : "+D"(rdi), "+S"(rsi), "+c"(rcx)::"memory");
-}
+/* One instruction each, with the registers as they are here. */
+#define REP(name, text, port)                                                                    \
+	static void rep_##name(uint64_t unused)                                                  \
+	{                                                                                        \
+		(void)unused;                                                                    \
+		__asm__ volatile(text : "+D"(rdi), "+S"(rsi), "+c"(rcx) : "d"(port) : "memory"); \
+	}
+REP(insb, "rep insb", 0x80)
+REP(insb_down, "std; rep insb; cld", 0x80)
+REP(insb_addr32, "addr32 rep insb", 0x80)
+REP(outsb, "rep outsb", 0x80)
+REP(outsb_addr32, "addr32 rep outsb", 0x80)
+REP(insl, "rep insl", 0xcf8)
+REP(insl_down, "std; rep insl; cld", 0xcf8)
+REP(outsl_down, "std; rep outsl; cld", 0x80)
+REP(movsl_down, "std; rep movsl; cld", 0)
 
 static void check_string(void (*fn)(uint64_t), int vector, uint64_t count, uint64_t index,
 			 uint64_t *reg)
