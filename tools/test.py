@@ -69,7 +69,7 @@ def build(with_fuzzers):
     """A part that does not build counts as one failure, and the rest is tested all the same."""
     say("building")
     output, code = run(["make", "-k", f"-j{os.cpu_count()}", "all", "units", "guests", "hooks",
-                        *GUESTS, *(["fuzzers"] if with_fuzzers else [])])
+                        *GUESTS, *(["fuzzers", "bench-exits-files"] if with_fuzzers else [])])
     with open(os.path.join(LOGS, "build.log"), "w", encoding="utf-8") as f:
         f.write(output)
     if code == 0:
@@ -116,7 +116,6 @@ def fuzzers(seconds):
 
 def exit_costs():
     """The benchmark's part that has targets: exits' costs, counts, sizes."""
-    run(["make", "build/bench/guest.bin", "build/bench/init", "build/guest/vmlinuz"])
     return count_tap("bench exits", *run([PYTHON, "-B", "bench/bench.py", "--exits-only"], BENCH_LIMIT))
 
 
