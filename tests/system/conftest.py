@@ -20,7 +20,7 @@ BOCHS_EXTRA = re.compile(r"test_core_that_hangs\[bochs-0|test_own_port|test_cap\
                          r"|test_crashes_in_a_row|test_nothing_starts|test_reboot_can_stop|test_triple_fault\["
                          r"|test_legacy_timer|test_pc\[bochs-1|test_minimal\[|test_real_time_kernel"
                          r"|test_devices\[bochs-1|test_memory_tester\[bochs-2|test_initrd_does_not_fit"
-                         r"|test_shell\[bochs-(?!generic-1)|test_memory_beyond_4_gib\[|test_reboot\["
+                         r"|test_shell\[bochs-(?!cloud-1)|test_memory_beyond_4_gib\[|test_reboot\["
                          r"|test_fair_shares\[bochs-weights[12]")
 # The model there that has most, virtual-interrupt delivery included; Linux gets the one that run.sh takes by itself.
 BOCHS_NEWEST = "corei7_skylake_x"

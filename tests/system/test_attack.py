@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from guests import SecondPort, linux_files, linux_vm, vm
+from guests import SOON, SecondPort, linux_files, linux_vm, vm
 from witness import CONFIG, FILE, PART, Lines, Witness
 
 DEBUG = dict(debug_exit="0xf4", debug_console="0xe9")
@@ -83,7 +83,7 @@ def attack(boot, accel, linux=None):
               vm("attack.elf", "attack", vcpus=2, kind="multiboot", platform="pc", cmdline=options, cpus=cpus, **DEBUG))
     files = [FILE, "triple64.bin", "attack.elf"]
     if linux:
-        config += linux_vm("128M", name="linux", cmdline="console=ttyS0 quiet", console="com2", cpus="0")
+        config += linux_vm("128M", name="linux", cmdline=SOON, console="com2", cpus="0")
     m = boot(config, files + (linux_files() if linux else []), accel, timeout=900,
              cpus=2 if accel == "tcg" else 3, com2=linux and linux.port.address)
     witness, lines, given_up, end = Witness(m), Lines(), False, ""

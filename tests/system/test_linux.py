@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from guests import Shell, converse, linux_files, linux_vm
+from guests import SOON, Shell, converse, linux_files, linux_vm
 
 # Emulated, a boot is thousands of millions of instructions.
 LIMIT = 900
@@ -51,7 +51,7 @@ def test_four_vcpus(boot, flavour):
 @pytest.mark.weight(4)
 def test_smallest_memory(boot, accel):
     """128 MiB, a line from the configuration, and power-off from a script without a key typed."""
-    m = boot(linux_vm("128M", cmdline='console=ttyS0 socle.run="grep MemTotal /proc/meminfo; poweroff"'),
+    m = boot(linux_vm("128M", cmdline=f'{SOON} socle.run="grep MemTotal /proc/meminfo; poweroff"'),
              linux_files(), accel, memory=512, timeout=LIMIT)
     m.finish()
     total = re.search(r"MemTotal: +(\d+) kB", m.text())
@@ -85,7 +85,7 @@ def test_reboot(boot, accel):
 @pytest.mark.long
 @pytest.mark.weight(3)
 def test_reboot_can_stop(boot, accel):
-    m = boot(linux_vm(cmdline="console=ttyS0 quiet socle.run=reboot", on_reboot="stop"), linux_files(), accel,
+    m = boot(linux_vm(cmdline=f"{SOON} socle.run=reboot", on_reboot="stop"), linux_files(), accel,
              timeout=LIMIT)
     m.finish()
     lines = m.lines()
@@ -98,7 +98,7 @@ def test_reboot_can_stop(boot, accel):
 @pytest.mark.weight(3)
 def test_triple_fault(boot, accel):
     """reboot=t makes the kernel reset by a triple fault, which is a crash."""
-    m = boot(linux_vm(cmdline="console=ttyS0 quiet reboot=t socle.run=reboot"), linux_files(), accel, timeout=LIMIT)
+    m = boot(linux_vm(cmdline=f"{SOON} reboot=t socle.run=reboot"), linux_files(), accel, timeout=LIMIT)
     m.finish()
     text = m.text()
     assert "socle: vm linux: crashed: triple fault" in text
@@ -121,7 +121,7 @@ def test_other_processors(boot, model):
 @pytest.mark.weight(6)
 def test_two_machines(boot, accel):
     """Two kernels side by side; each line says whose it is, and the machine ends with the last one."""
-    keys = dict(memory="192M", cmdline="console=ttyS0 quiet socle.run=poweroff")
+    keys = dict(memory="192M", cmdline=f"{SOON} socle.run=poweroff")
     config = linux_vm(**keys, cpus="0") + linux_vm(**keys, cpus="1").replace("[vm linux]", "[vm other]")
     m = boot(config, linux_files(), accel, timeout=LIMIT)
     m.finish()
@@ -144,7 +144,7 @@ LEGACY = {"ioapic": ("lapic=notscdeadline nolapic_timer", r"IO-APIC +2-edge"),
 def test_legacy_timer(boot, accel, name):
     """platform = pc: the 8254 ticks through the I/O APIC, and through the 8259 pair."""
     options, controller = LEGACY[name]
-    m = boot(linux_vm(platform="pc", cmdline=f"console=ttyS0 quiet {options} "
+    m = boot(linux_vm(platform="pc", cmdline=f"{SOON} {options} "
                       'socle.run="sleep 2; cat /proc/interrupts; poweroff"'), linux_files(), accel, timeout=LIMIT)
     m.finish()
     text = m.text()

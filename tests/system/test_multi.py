@@ -6,7 +6,7 @@ import time
 import pytest
 
 from conftest import BUILD, ROOT
-from guests import SecondPort, Shell, converse, linux_files, linux_vm, vm
+from guests import SOON, SecondPort, Shell, converse, linux_files, linux_vm, vm
 
 # Both vendors.
 ACCELS = ["bochs", "tcg"]
@@ -70,8 +70,8 @@ def check_lines(machine, names):
 def test_three_machines(boot, accel):
     """On four cores, one for each vCPU."""
     run = "for i in 1 2 3 4 5 6 7 8; do echo mine $i; sleep 0.1; done"
-    config = (linux_vm("192M", vcpus=2, name="one", cmdline=f'console=ttyS0 quiet socle.run="{run}"') +
-              linux_vm("192M", name="two", cmdline=f'console=ttyS0 quiet socle.run="{run}; poweroff"') +
+    config = (linux_vm("192M", vcpus=2, name="one", cmdline=f'{SOON} socle.run="{run}"') +
+              linux_vm("192M", name="two", cmdline=f'{SOON} socle.run="{run}; poweroff"') +
               flat("flat64", "three"))
     m = boot(config, linux_files() + ["flat64.bin"], accel, cpus=4, memory=1024, timeout=LIMIT)
     m.expect_all(r"one\| socle-guest# ", "socle: vm two: shut down", "socle: vm three: shut down")
@@ -181,8 +181,8 @@ def answers(machine, name, number):
 def test_bad_neighbours(boot, accel):
     """Three machines on two cores, and beside them, on the boot core, which one of them has to itself otherwise, one
     after the other four that are in the way as best they can."""
-    config = (linux_vm("192M", vcpus=2, name="one", cmdline="console=ttyS0 quiet") +
-              linux_vm("192M", name="two", cpus="0", cmdline="console=ttyS0 quiet") + flat("flat64", "three"))
+    config = (linux_vm("192M", vcpus=2, name="one", cmdline=SOON) +
+              linux_vm("192M", name="two", cpus="0", cmdline=SOON) + flat("flat64", "three"))
     for guest in BAD:
         config += flat(guest, cpus="0", autostart="no", **({"on_crash": "restart"} if guest == "triple64" else {}))
     m = boot(config, linux_files() + [f"{guest}.bin" for guest in ("flat64", *BAD)], accel, cpus=2, memory=1024,
@@ -391,7 +391,7 @@ def test_pause_stops_the_clocks(boot, accel):
 @pytest.mark.long
 def test_linux_sees_no_pause(boot):
     """25 seconds, more than its watchdog for hung processors grants, and it has nothing to say about it."""
-    m = boot(linux_vm("192M", vcpus=2, cmdline="console=ttyS0 quiet"), linux_files(), "tcg")
+    m = boot(linux_vm("192M", vcpus=2, cmdline=SOON), linux_files(), "tcg")
     shell = Shell(m)
     shell.wait()
     before = float(shell.run("cat /proc/uptime").split()[0])

@@ -12,7 +12,7 @@ import pexpect
 import pytest
 
 from conftest import BUILD, LOGS, ROOT
-from guests import PROMPT, linux_files, linux_vm, vm
+from guests import PROMPT, SOON, linux_files, linux_vm, vm
 
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 import mkfont
@@ -173,7 +173,7 @@ def test_none_means_none(start):
 
 def test_both(start):
     """The screen shows what the serial port does: it scrolls, and a line is edited on it as on any terminal."""
-    m = start("[socle]\nconsole = com1, screen\n" + linux_vm(cmdline="console=ttyS0 quiet"), linux_files(), serial=True)
+    m = start("[socle]\nconsole = com1, screen\n" + linux_vm(cmdline=SOON), linux_files(), serial=True)
     m.child.expect_exact(PROMPT)
     m.wait_text(f"^{PROMPT}█$")
     lines = m.wait_text("^█linux█")
