@@ -36,7 +36,9 @@ cc-option = $(shell $(CC) -Werror $(1) -x c -c /dev/null -o /dev/null 2>/dev/nul
 
 WARN := -Wall -Wextra -Werror
 COMMON_CFLAGS := -std=gnu11 -I. -I$(GEN) -DSOCLE_VERSION='"$(VERSION)"' -ffile-prefix-map=$(CURDIR)=. $(WARN)
-HV_CFLAGS := $(COMMON_CFLAGS) -Os -g -ffreestanding -fstack-protector-strong \
+# gcc 12's own for small.
+SMALL := $(or $(call cc-option,-Oz),-Os)
+HV_CFLAGS := $(COMMON_CFLAGS) $(SMALL) -g -ffreestanding -fstack-protector-strong \
 	-mstack-protector-guard=global -fpic -fshort-wchar \
 	-mindirect-branch=thunk-extern -mindirect-branch-register -mno-red-zone -mgeneral-regs-only \
 	-fno-strict-aliasing -fno-asynchronous-unwind-tables -include lib/hidden.h
@@ -84,14 +86,15 @@ help:
 # ---- the hypervisor ---------------------------------------------------------------------------------------------
 
 # What runs between an exit and the next entry is made to be fast, all else to be small. The stack protector guards its
-# arrays, and not each local variable whose address is taken.
+# arrays, and not each local variable whose address is taken. Nothing is aligned: fewer lines of cache, and no NOPs.
 HOT_C := lib/string.c arch/x86/tsc.c arch/x86/percpu.c \
 	$(addprefix core/,bus.c clock.c event.c gmem.c lapic.c lapic_irq.c lapic_timer.c mov.c \
 	msr.c run.c sched.c) $(addprefix vmx/,events.c run.c state.c) \
 	$(addprefix svm/,event.c exit.c run.c state.c) \
 	$(addprefix devices/,acpi_pm.c ioapic.c uart16550.c)
 $(HOT_C:%.c=$(B)/hv/%.o): private HV_CFLAGS := \
-	$(patsubst -Os,-O2,$(patsubst -fstack-protector-strong,-fstack-protector,$(HV_CFLAGS)))
+	$(patsubst $(SMALL),-O2,$(patsubst -fstack-protector-strong,-fstack-protector,$(HV_CFLAGS))) \
+	-falign-functions=1 -falign-jumps=1 -falign-loops=1 -falign-labels=1
 
 # gcc would turn the loops of memcpy and memset into calls of themselves.
 $(B)/hv/lib/string.o: private HV_CFLAGS += $(call cc-option,-fno-tree-loop-distribute-patterns)

@@ -261,15 +261,20 @@ DEFINE_PORT_IO(b, uint8_t)
 DEFINE_PORT_IO(w, uint16_t)
 DEFINE_PORT_IO(l, uint32_t)
 
-/* One access of exactly this width; the address must be mapped uncached where it is a device. */
-#define DEFINE_MMIO(bits)                                                        \
-	static inline uint##bits##_t mmio_read##bits(uint64_t addr)              \
-	{                                                                        \
-		return *(const volatile uint##bits##_t *)(uintptr_t)addr;        \
-	}                                                                        \
-	static inline void mmio_write##bits(uint64_t addr, uint##bits##_t value) \
-	{                                                                        \
-		*(volatile uint##bits##_t *)(uintptr_t)addr = value;             \
+/*
+ * One access of exactly this width; the address must be mapped uncached where it is a device. gcc
+ * stores small constants by AND and OR where that is shorter, which read a register first.
+ */
+#define DEFINE_MMIO(bits)                                                            \
+	static inline uint##bits##_t mmio_read##bits(uint64_t addr)                  \
+	{                                                                            \
+		return *(const volatile uint##bits##_t *)(uintptr_t)addr;            \
+	}                                                                            \
+	static inline void mmio_write##bits(uint64_t addr, uint##bits##_t value)     \
+	{                                                                            \
+		__asm__ volatile("mov %1, %0"                                        \
+				 : "=m"(*(volatile uint##bits##_t *)(uintptr_t)addr) \
+				 : "r"(value));                                      \
 	}
 
 DEFINE_MMIO(8)
