@@ -109,7 +109,40 @@ static void find_colours(const struct boot_framebuffer *fb)
 				    component(palette[i][2], fb->blue);
 }
 
-/* ---- drawing ---- */
+/* ---- the font ---- */
+
+/* Ascending by code. */
+static struct glyph {
+	uint16_t code;
+	uint8_t rows[FONT_HEIGHT];
+} font[FONT_COUNT];
+
+static uint16_t take_word(const uint8_t **p)
+{
+	*p += 2;
+	return (uint16_t)((*p)[-2] | (*p)[-1] << 8);
+}
+
+/* How they are packed: tools/mkfont.py. */
+static void unpack_font(void)
+{
+	const uint8_t *p = font_packed;
+	uint16_t code = 0;
+
+	for (struct glyph *g = font; g < font + FONT_COUNT; g++) {
+		uint8_t step = *p++, row = 0;
+		uint16_t word;
+
+		code = step % FONT_SAME ? (uint16_t)(code + step % FONT_SAME) : take_word(&p);
+		word = take_word(&p);
+		for (unsigned int y = 0; y < FONT_HEIGHT; y++) {
+			if (!(step & FONT_SAME) && word >> y & 1)
+				row = *p++;
+			g->rows[y] = step & FONT_SAME ? font[word].rows[y] : row;
+		}
+		g->code = code;
+	}
+}
 
 static const struct glyph *search(uint32_t code)
 {
@@ -135,6 +168,8 @@ static const struct glyph *find_glyph(uint32_t code)
 
 	return glyph ? glyph : search(TERMINAL_REPLACEMENT);
 }
+
+/* ---- drawing ---- */
 
 /* One line of pixels of a glyph, eight of them in BITS, into LINE. */
 static void compose(uint8_t *line, uint8_t bits, uint32_t fg, uint32_t bg)
@@ -241,6 +276,7 @@ void screen_open(const struct boot_framebuffer *fb, unsigned int status, void *m
 	screen.drawn = (uint32_t *)memory + g.columns * g.rows;
 	screen.status = (uint32_t *)memory + g.columns * rows;
 	find_colours(fb);
+	unpack_font();
 	terminal_init(&screen.terminal, memory, g.columns, rows);
 	for (unsigned int row = 0; row < g.rows - rows; row++)
 		screen_status(row, "");

@@ -11,6 +11,7 @@ PSF1 = b"\x36\x04"
 HAS_512, HAS_TABLE = 1, 2
 SEPARATOR, SEQUENCE = 0xFFFF, 0xFFFE
 REPLACEMENT = 0xFFFD
+SAME = 0x80
 
 
 def replacement(height):
@@ -43,15 +44,33 @@ def read_font(path):
     return height, glyphs
 
 
+def packed(height, glyphs):
+    """For each character, ascending by code: how far its code is from the last one, SAME with it where it looks like an
+    earlier one, or 0 with the code behind it; then that one's number, or which rows differ from the row above, and those.
+    """
+    out, last, seen = b"", 0, {}
+    for number, (code, rows) in enumerate(sorted(glyphs.items())):
+        differ = [y for y in range(height) if rows[y] != (rows[y - 1] if y else 0)]
+        step = code - last if code - last < SAME else 0
+        out += bytes([step | (SAME if rows in seen else 0)]) + (b"" if step else code.to_bytes(2, "little"))
+        if rows in seen:
+            out += seen[rows].to_bytes(2, "little")
+        else:
+            out += sum(1 << y for y in differ).to_bytes(2, "little") + bytes(rows[y] for y in differ)
+        last = code
+        seen.setdefault(rows, number)
+    return out
+
+
 def print_header(path, out):
     height, glyphs = read_font(path)
+    if height > 16:
+        raise ValueError(f"{path}: {height} rows in a character, and bits for 16")
     print(f"/* Made from {os.path.basename(path)}. */", file=out)
-    print(f"#define FONT_WIDTH  8u\n#define FONT_HEIGHT {height}u\n", file=out)
-    print("/* Ascending by code. */", file=out)
-    print("static const struct glyph {\n\tuint16_t code;\n\tuint8_t rows[FONT_HEIGHT];\n} font[] = {", file=out)
-    for code, rows in sorted(glyphs.items()):
-        print(f"\t{{{code:#06x}, {{{', '.join(f'{row:#04x}' for row in rows)}}}}},", file=out)
-    print("};", file=out)
+    print(f"#define FONT_WIDTH  8u\n#define FONT_HEIGHT {height}u", file=out)
+    print(f"#define FONT_COUNT  {len(glyphs)}u\n#define FONT_SAME   {SAME:#x}u\n", file=out)
+    print("/* Packed: tools/mkfont.py. */\nstatic const uint8_t font_packed[] = {", file=out)
+    print(*(f"\t{byte:#04x}," for byte in packed(height, glyphs)), "};", sep="\n", file=out)
 
 
 if __name__ == "__main__":

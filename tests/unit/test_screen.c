@@ -391,10 +391,26 @@ static void pixels_are_the_font_s(void **state)
 static void what_the_font_lacks_is_replaced(void **state)
 {
 	(void)state;
+	unpack_font();
 	assert_int_equal(find_glyph(0x1f600)->code, TERMINAL_REPLACEMENT);
 	assert_int_equal(find_glyph(0x7f)->code, TERMINAL_REPLACEMENT);
 	for (uint32_t code = ' '; code < 0x7f; code++)
 		assert_int_equal(find_glyph(code)->code, code);
+}
+
+/* Blocks of pixels; what looks like another character is packed as that one's number. */
+static void the_font_is_unpacked(void **state)
+{
+	static const uint8_t lower[FONT_HEIGHT] = {[8 ... 15] = 0xff};
+	static const uint8_t blank[FONT_HEIGHT];
+
+	(void)state;
+	unpack_font();
+	assert_memory_equal(find_glyph(0x2584)->rows, lower, FONT_HEIGHT);
+	assert_memory_equal(find_glyph(' ')->rows, blank, FONT_HEIGHT);
+	assert_memory_equal(find_glyph(0x391)->rows, find_glyph('A')->rows, FONT_HEIGHT);
+	for (size_t i = 1; i < FONT_COUNT; i++)
+		assert_true(font[i - 1].code < font[i].code);
 }
 
 /* Only what has changed is drawn; all of it after a panic. */
@@ -536,6 +552,7 @@ int main(void)
 		cmocka_unit_test(any_bytes),
 		cmocka_unit_test(pixels_are_the_font_s),
 		cmocka_unit_test(what_the_font_lacks_is_replaced),
+		cmocka_unit_test(the_font_is_unpacked),
 		cmocka_unit_test(what_is_drawn_stays),
 		cmocka_unit_test(drawing_is_done_in_pieces),
 		cmocka_unit_test(status_rows_do_not_scroll),
