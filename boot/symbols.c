@@ -2,14 +2,25 @@
 
 #include "lib/err.h"
 
+static uint32_t take_size(const uint8_t **p)
+{
+	uint8_t size = *(*p)++;
+
+	if (size)
+		return size;
+	*p += 2;
+	return (uint32_t)((*p)[-2] | (*p)[-1] << 8);
+}
+
 int symbols_find(const struct symbols *s, uint32_t offset, uint32_t *into)
 {
-	uint32_t number = 0, at = s->start;
+	const uint8_t *p = s->size;
+	uint32_t number = 0, at = s->start, size;
 
 	if (!s->count || offset < at)
 		return -ENOENT;
-	for (; number + 1 < s->count && offset - at >= s->size[number]; number++)
-		at += s->size[number];
+	for (; number + 1 < s->count && offset - at >= (size = take_size(&p)); number++)
+		at += size;
 	*into = offset - at;
 	return (int)number;
 }
@@ -17,12 +28,14 @@ int symbols_find(const struct symbols *s, uint32_t offset, uint32_t *into)
 /* Pairs are no more than a few deep: tools/mksymbols.py. */
 static void put(const struct symbols *s, uint8_t byte, struct strbuf *sb)
 {
-	if (byte < SYMBOLS_PAIRS) {
-		sb_putc(sb, (char)byte);
+	const uint8_t *meaning = s->meaning[byte - 1];
+
+	if (!meaning[1]) {
+		sb_putc(sb, (char)meaning[0]);
 		return;
 	}
-	put(s, s->pair[byte - SYMBOLS_PAIRS][0], sb);
-	put(s, s->pair[byte - SYMBOLS_PAIRS][1], sb);
+	put(s, meaning[0], sb);
+	put(s, meaning[1], sb);
 }
 
 void symbols_name(const struct symbols *s, unsigned int number, struct strbuf *sb)

@@ -10,27 +10,24 @@
 
 #include "lib/strbuf.h"
 
-/* A byte of a name from here on stands for a pair of bytes, which may stand for pairs themselves.
- */
-#define SYMBOLS_PAIRS 0x80
-
 struct symbols {
-	uint32_t start;		  /* of the first function: bytes from the image's start */
-	const uint16_t *size;	  /* up to the next one, COUNT of them */
-	const uint8_t *names;	  /* one behind the other, each with its zero */
-	const uint8_t (*pair)[2]; /* what SYMBOLS_PAIRS and those behind it stand for */
+	uint32_t start;	      /* of the first function: bytes from the image's start */
+	const uint8_t *size;  /* up to the next one, each a byte; or 0 and two, the low one first */
+	const uint8_t *names; /* one behind the other, each with its zero */
+	/* What bytes of names from 1 on stand for: a letter and 0, or two such bytes. */
+	const uint8_t (*meaning)[2];
 	uint32_t count;
 };
 
 /* Of this image: made when linking. Data alone, so that the second link moves no function. */
 #define SYMBOLS_MADE __attribute__((visibility("hidden")))
 extern const uint32_t symbols_start SYMBOLS_MADE, symbols_count SYMBOLS_MADE;
-extern const uint16_t symbols_size[] SYMBOLS_MADE;
-extern const uint8_t symbols_names[] SYMBOLS_MADE, symbols_pair[][2] SYMBOLS_MADE;
+extern const uint8_t symbols_size[] SYMBOLS_MADE, symbols_names[] SYMBOLS_MADE;
+extern const uint8_t symbols_meaning[][2] SYMBOLS_MADE;
 
 static inline struct symbols symbols_own(void)
 {
-	return (struct symbols){symbols_start, symbols_size, symbols_names, symbols_pair,
+	return (struct symbols){symbols_start, symbols_size, symbols_names, symbols_meaning,
 				symbols_count};
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Print C source with the table of functions that boot/symbols.h declares, from what `nm` says of a linked image; with
-no file, an empty one. The pairs of bytes that are most frequent in the names are bytes of their own, which halves them.
+no file, an empty one. What occurs in the names has a byte: each letter, and the most frequent pairs of these bytes.
 
 usage: mksymbols.py [FILE]
 """
@@ -11,7 +11,7 @@ import sys
 HEAD = """/* Made by tools/mksymbols.py. */
 #include "boot/symbols.h"
 """
-PAIRS, DEPTH = 0x80, 8  # SYMBOLS_PAIRS; how deep pairs are of pairs
+DEPTH = 8  # how deep pairs are of pairs
 
 
 def functions(path):
@@ -38,9 +38,11 @@ def replaced(name, pair, byte):
 
 
 def packed(names):
-    """NAMES as lists of bytes, and the pairs that those from PAIRS on stand for."""
-    pairs, depth, names = [], {}, [list(name.encode()) for name in names]
-    for byte in range(PAIRS, 256):
+    """NAMES as lists of bytes, and what these stand for, from 1 on: a letter and 0, or two bytes."""
+    letters = sorted(set("".join(names)))
+    names = [[letters.index(letter) + 1 for letter in name] for name in names]
+    meanings, depth = [(ord(letter), 0) for letter in letters], {}
+    for byte in range(len(letters) + 1, 256):
         count = collections.Counter(pair for name in names for pair in zip(name, name[1:])
                                     if max(depth.get(b, 0) for b in pair) < DEPTH)
         if not count:
@@ -48,8 +50,12 @@ def packed(names):
         pair = min(count, key=lambda p: (-count[p], p))
         names = [replaced(name, pair, byte) for name in names]
         depth[byte] = max(depth.get(b, 0) for b in pair) + 1
-        pairs.append(pair)
-    return names, pairs
+        meanings.append(pair)
+    return names, meanings
+
+
+def packed_size(size):
+    return f"{size}" if 0 < size < 256 else f"0, {size % 256}, {size // 256}"
 
 
 def array(declaration, values):
@@ -59,12 +65,12 @@ def array(declaration, values):
 def main():
     table = functions(sys.argv[1]) if len(sys.argv) > 1 else []
     starts = [address for address, _ in table]
-    names, pairs = packed([name for _, name in table])
+    names, meanings = packed([name for _, name in table])
     print(HEAD)
     print(f"const uint32_t symbols_start = {starts[0] if starts else 0:#x};")
-    array("uint16_t symbols_size[]", [after - before for before, after in zip(starts, starts[1:])] + [0])
+    array("uint8_t symbols_size[]", [packed_size(after - before) for before, after in zip(starts, starts[1:])])
     array("uint8_t symbols_names[]", [", ".join(map(str, name + [0])) for name in names])
-    array("uint8_t symbols_pair[][2]", [f"{{{a}, {b}}}" for a, b in pairs] or ["{0, 0}"])
+    array("uint8_t symbols_meaning[][2]", [f"{{{a}, {b}}}" for a, b in meanings] or ["{0, 0}"])
     print(f"const uint32_t symbols_count = {len(table)};")
 
 

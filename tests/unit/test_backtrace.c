@@ -18,15 +18,22 @@
 #define TEXT  (IMAGE + 0x1000u)
 
 static uint8_t text[0x100];
-static const uint16_t sizes[] = {0x40, 0x40, 0};
-/* "mi", "dd", "midd": pairs may stand in pairs. */
-static const uint8_t pairs[][2] = {{'m', 'i'}, {'d', 'd'}, {0x80, 0x81}};
+static const uint8_t sizes[] = {0x40, 0, 0x40, 0};
+/* Letters; "mi", "dd", "midd": pairs may stand in pairs. */
+#define LETTER(c) [c - 1] = {c, 0}
+static const uint8_t meanings[]
+			     [2] = {
+				     LETTER('d'),  LETTER('e'), LETTER('i'),	     LETTER('l'),
+				     LETTER('m'),  LETTER('n'), LETTER('o'),	     LETTER('r'),
+				     LETTER('t'),  LETTER('u'), [0x7f] = {'m', 'i'}, {'d', 'd'},
+				     {0x80, 0x81},
+};
 static struct backtrace_code code = {
 	.image = IMAGE,
 	.start = TEXT,
 	.end = TEXT + sizeof(text),
 	.text = text,
-	.symbols = {0x1000, sizes, (const uint8_t *)"outer\0\x82le\0inner", pairs, 3},
+	.symbols = {0x1000, sizes, (const uint8_t *)"outer\0\x82le\0inner", meanings, 3},
 };
 static char out[256];
 
