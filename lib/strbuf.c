@@ -59,3 +59,17 @@ void sb_printf(struct strbuf *sb, const char *format, ...)
 	sb_vprintf(sb, format, args);
 	va_end(args);
 }
+
+const char *nth_name(const char *names, size_t n)
+{
+	while (n--)
+		names += strlen(names) + 1;
+	return names;
+}
+
+void sb_bits(struct strbuf *sb, uint64_t value, uint64_t named, const char *names)
+{
+	for (; named; named &= named - 1, names = nth_name(names, 1))
+		if (value & named & -named)
+			sb_printf(sb, " %s", names);
+}

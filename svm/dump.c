@@ -8,75 +8,73 @@
 #include "lib/strbuf.h"
 
 struct field {
-	const char *name;
 	uint16_t offset;
 	uint8_t size;
 };
 
-#define FIELD(label, member)                                                             \
-	{                                                                                \
-		label, offsetof(struct vmcb, member), sizeof(((struct vmcb *)0)->member) \
-	}
+#define CONTROL_FIELDS(F)                                   \
+	F("EXITCODE", exitcode)                             \
+	F("EXITINFO1", exitinfo1)                           \
+	F("EXITINFO2", exitinfo2)                           \
+	F("EXITINTINFO", exitintinfo)                       \
+	F("EVENTINJ", eventinj)                             \
+	F("nRIP", nrip)                                     \
+	F("interrupt control", int_ctl)                     \
+	F("interrupt state", int_state)                     \
+	F("guest ASID", asid)                               \
+	F("TLB_CONTROL", tlb_control)                       \
+	F("NP_ENABLE", np_enable)                           \
+	F("N_CR3", n_cr3)                                   \
+	F("IOPM_BASE_PA", iopm_base_pa)                     \
+	F("MSRPM_BASE_PA", msrpm_base_pa)                   \
+	F("TSC_OFFSET", tsc_offset)                         \
+	F("PAUSE filter count", pause_filter_count)         \
+	F("PAUSE filter threshold", pause_filter_threshold) \
+	F("VMCB clean bits", clean)                         \
+	F("LBR virtualization", lbr_virt)                   \
+	F("AVIC APIC_BAR", avic_apic_bar)                   \
+	F("AVIC backing page", avic_backing_page)           \
+	F("AVIC logical table", avic_logical_table)         \
+	F("AVIC physical table", avic_physical_table)       \
+	F("GHCB", ghcb)
 
-static const struct field control_fields[] = {
-	FIELD("EXITCODE", exitcode),
-	FIELD("EXITINFO1", exitinfo1),
-	FIELD("EXITINFO2", exitinfo2),
-	FIELD("EXITINTINFO", exitintinfo),
-	FIELD("EVENTINJ", eventinj),
-	FIELD("nRIP", nrip),
-	FIELD("interrupt control", int_ctl),
-	FIELD("interrupt state", int_state),
-	FIELD("guest ASID", asid),
-	FIELD("TLB_CONTROL", tlb_control),
-	FIELD("NP_ENABLE", np_enable),
-	FIELD("N_CR3", n_cr3),
-	FIELD("IOPM_BASE_PA", iopm_base_pa),
-	FIELD("MSRPM_BASE_PA", msrpm_base_pa),
-	FIELD("TSC_OFFSET", tsc_offset),
-	FIELD("PAUSE filter count", pause_filter_count),
-	FIELD("PAUSE filter threshold", pause_filter_threshold),
-	FIELD("VMCB clean bits", clean),
-	FIELD("LBR virtualization", lbr_virt),
-	FIELD("AVIC APIC_BAR", avic_apic_bar),
-	FIELD("AVIC backing page", avic_backing_page),
-	FIELD("AVIC logical table", avic_logical_table),
-	FIELD("AVIC physical table", avic_physical_table),
-	FIELD("GHCB", ghcb),
-};
+#define SAVE_FIELDS(F)                    \
+	F("RIP", rip)                     \
+	F("RFLAGS", rflags)               \
+	F("CR0", cr0)                     \
+	F("CR2", cr2)                     \
+	F("CR3", cr3)                     \
+	F("CR4", cr4)                     \
+	F("EFER", efer)                   \
+	F("DR6", dr6)                     \
+	F("DR7", dr7)                     \
+	F("CPL", cpl)                     \
+	F("G_PAT", g_pat)                 \
+	F("STAR", star)                   \
+	F("LSTAR", lstar)                 \
+	F("CSTAR", cstar)                 \
+	F("SFMASK", sfmask)               \
+	F("KernelGsBase", kernel_gs_base) \
+	F("SYSENTER_CS", sysenter_cs)     \
+	F("SYSENTER_ESP", sysenter_esp)   \
+	F("SYSENTER_EIP", sysenter_eip)   \
+	F("S_CET", s_cet)                 \
+	F("SSP", ssp)                     \
+	F("ISST_ADDR", isst_addr)         \
+	F("DBGCTL", dbgctl)               \
+	F("BR_FROM", br_from)             \
+	F("BR_TO", br_to)                 \
+	F("LASTEXCPFROM", lastexcpfrom)   \
+	F("LASTEXCPTO", lastexcpto)
 
-static const struct field save_fields[] = {
-	FIELD("RIP", rip),
-	FIELD("RFLAGS", rflags),
-	FIELD("CR0", cr0),
-	FIELD("CR2", cr2),
-	FIELD("CR3", cr3),
-	FIELD("CR4", cr4),
-	FIELD("EFER", efer),
-	FIELD("DR6", dr6),
-	FIELD("DR7", dr7),
-	FIELD("CPL", cpl),
-	FIELD("G_PAT", g_pat),
-	FIELD("STAR", star),
-	FIELD("LSTAR", lstar),
-	FIELD("CSTAR", cstar),
-	FIELD("SFMASK", sfmask),
-	FIELD("KernelGsBase", kernel_gs_base),
-	FIELD("SYSENTER_CS", sysenter_cs),
-	FIELD("SYSENTER_ESP", sysenter_esp),
-	FIELD("SYSENTER_EIP", sysenter_eip),
-	FIELD("S_CET", s_cet),
-	FIELD("SSP", ssp),
-	FIELD("ISST_ADDR", isst_addr),
-	FIELD("DBGCTL", dbgctl),
-	FIELD("BR_FROM", br_from),
-	FIELD("BR_TO", br_to),
-	FIELD("LASTEXCPFROM", lastexcpfrom),
-	FIELD("LASTEXCPTO", lastexcpto),
-};
+#define NAME(name, member)  name "\0"
+#define FIELD(name, member) {offsetof(struct vmcb, member), sizeof(((struct vmcb *)0)->member)},
+
+static const struct field control_fields[] = {CONTROL_FIELDS(FIELD)};
+static const struct field save_fields[] = {SAVE_FIELDS(FIELD)};
 
 static const struct {
-	const char *name;
+	char name[6];
 	uint16_t offset;
 } seg_fields[] = {
 	{"ES", offsetof(struct vmcb, es)},     {"CS", offsetof(struct vmcb, cs)},
@@ -86,98 +84,53 @@ static const struct {
 	{"GDTR", offsetof(struct vmcb, gdtr)}, {"IDTR", offsetof(struct vmcb, idtr)},
 };
 
-static const char *const gpr_names[GPR_COUNT] = {"RAX", "RCX", "RDX", "RBX", "RSP", "RBP",
-						 "RSI", "RDI", "R8",  "R9",  "R10", "R11",
-						 "R12", "R13", "R14", "R15"};
+static const char gpr_names[GPR_COUNT][4] = {"RAX", "RCX", "RDX", "RBX", "RSP", "RBP",
+					     "RSI", "RDI", "R8",  "R9",	 "R10", "R11",
+					     "R12", "R13", "R14", "R15"};
 
-struct bit_name {
-	uint64_t bit;
-	const char *name;
-};
-
-static const struct bit_name cr0_bits[] = {
-	{CR0_PE, "PE"}, {CR0_MP, "MP"}, {CR0_EM, "EM"}, {CR0_TS, "TS"},
-	{CR0_ET, "ET"}, {CR0_NE, "NE"}, {CR0_WP, "WP"}, {CR0_AM, "AM"},
-	{CR0_NW, "NW"}, {CR0_CD, "CD"}, {CR0_PG, "PG"},
-};
-
-static const struct bit_name cr4_bits[] = {
-	{CR4_VME, "VME"},
-	{CR4_PVI, "PVI"},
-	{CR4_TSD, "TSD"},
-	{CR4_DE, "DE"},
-	{CR4_PSE, "PSE"},
-	{CR4_PAE, "PAE"},
-	{CR4_MCE, "MCE"},
-	{CR4_PGE, "PGE"},
-	{CR4_PCE, "PCE"},
-	{CR4_OSFXSR, "OSFXSR"},
-	{CR4_OSXMMEXCPT, "OSXMMEXCPT"},
-	{CR4_UMIP, "UMIP"},
-	{CR4_LA57, "LA57"},
-	{CR4_FSGSBASE, "FSGSBASE"},
-	{CR4_PCIDE, "PCIDE"},
-	{CR4_OSXSAVE, "OSXSAVE"},
-	{CR4_SMEP, "SMEP"},
-	{CR4_SMAP, "SMAP"},
-	{CR4_PKE, "PKE"},
-	{CR4_CET, "CET"},
-};
-
-static const struct bit_name efer_bits[] = {
-	{EFER_SCE, "SCE"},     {EFER_LME, "LME"},   {EFER_LMA, "LMA"},
-	{EFER_NXE, "NXE"},     {EFER_SVME, "SVME"}, {EFER_LMSLE, "LMSLE"},
-	{EFER_FFXSR, "FFXSR"}, {EFER_TCE, "TCE"},   {EFER_AIBRSE, "AIBRSE"},
-};
-
-static const struct bit_name rflags_bits[] = {
-	{RFLAGS_CF, "CF"}, {RFLAGS_PF, "PF"},	{RFLAGS_AF, "AF"},   {RFLAGS_ZF, "ZF"},
-	{RFLAGS_SF, "SF"}, {RFLAGS_TF, "TF"},	{RFLAGS_IF, "IF"},   {RFLAGS_DF, "DF"},
-	{RFLAGS_OF, "OF"}, {RFLAGS_NT, "NT"},	{RFLAGS_RF, "RF"},   {RFLAGS_VM, "VM"},
-	{RFLAGS_AC, "AC"}, {RFLAGS_VIF, "VIF"}, {RFLAGS_VIP, "VIP"}, {RFLAGS_ID, "ID"},
-};
-
-static const struct bit_name int_ctl_bits[] = {
-	{INT_CTL_IRQ, "V_IRQ"},
-	{INT_CTL_GIF, "VGIF"},
-	{INT_CTL_NMI, "V_NMI"},
-	{INT_CTL_NMI_MASK, "V_NMI_MASK"},
-	{INT_CTL_IGN_TPR, "V_IGN_TPR"},
-	{INT_CTL_INTR_MASKING, "V_INTR_MASKING"},
-	{INT_CTL_GIF_ENABLE, "VGIF_ENABLE"},
-	{INT_CTL_NMI_ENABLE, "V_NMI_ENABLE"},
-	{INT_CTL_AVIC_ENABLE, "AVIC_ENABLE"},
-};
-
-static const struct bit_name int_state_bits[] = {
-	{INT_STATE_SHADOW, "INTERRUPT_SHADOW"},
-	{INT_STATE_MASK, "GUEST_INTERRUPT_MASK"},
-};
-
-static const struct bit_name event_bits[] = {{EVENTINJ_EV, "EV"}, {EVENTINJ_V, "V"}};
-
-/* Which fields have names for their bits. */
+/* Which fields have names for their bits, and these, the lowest bit first. */
+#define EVENT_BITS EVENTINJ_EV | EVENTINJ_V, "EV\0V"
 static const struct {
 	uint16_t offset;
-	uint16_t count;
-	const struct bit_name *bits;
+	uint64_t named;
+	const char *names;
 } decoded[] = {
-	{offsetof(struct vmcb, cr0), ARRAY_SIZE(cr0_bits), cr0_bits},
-	{offsetof(struct vmcb, cr4), ARRAY_SIZE(cr4_bits), cr4_bits},
-	{offsetof(struct vmcb, efer), ARRAY_SIZE(efer_bits), efer_bits},
-	{offsetof(struct vmcb, rflags), ARRAY_SIZE(rflags_bits), rflags_bits},
-	{offsetof(struct vmcb, int_ctl), ARRAY_SIZE(int_ctl_bits), int_ctl_bits},
-	{offsetof(struct vmcb, int_state), ARRAY_SIZE(int_state_bits), int_state_bits},
-	{offsetof(struct vmcb, exitintinfo), ARRAY_SIZE(event_bits), event_bits},
-	{offsetof(struct vmcb, eventinj), ARRAY_SIZE(event_bits), event_bits},
+	{offsetof(struct vmcb, cr0),
+	 CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD |
+		 CR0_PG,
+	 "PE\0MP\0EM\0TS\0ET\0NE\0WP\0AM\0NW\0CD\0PG"},
+	{offsetof(struct vmcb, cr4),
+	 CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE |
+		 CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_UMIP | CR4_LA57 | CR4_FSGSBASE | CR4_PCIDE |
+		 CR4_OSXSAVE | CR4_SMEP | CR4_SMAP | CR4_PKE | CR4_CET,
+	 "VME\0PVI\0TSD\0DE\0PSE\0PAE\0MCE\0PGE\0PCE\0OSFXSR\0OSXMMEXCPT\0UMIP\0LA57\0"
+	 "FSGSBASE\0PCIDE\0OSXSAVE\0SMEP\0SMAP\0PKE\0CET"},
+	{offsetof(struct vmcb, efer),
+	 EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | EFER_SVME | EFER_LMSLE | EFER_FFXSR |
+		 EFER_TCE | EFER_AIBRSE,
+	 "SCE\0LME\0LMA\0NXE\0SVME\0LMSLE\0FFXSR\0TCE\0AIBRSE"},
+	{offsetof(struct vmcb, rflags),
+	 RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_TF | RFLAGS_IF |
+		 RFLAGS_DF | RFLAGS_OF | RFLAGS_NT | RFLAGS_RF | RFLAGS_VM | RFLAGS_AC |
+		 RFLAGS_VIF | RFLAGS_VIP | RFLAGS_ID,
+	 "CF\0PF\0AF\0ZF\0SF\0TF\0IF\0DF\0OF\0NT\0RF\0VM\0AC\0VIF\0VIP\0ID"},
+	{offsetof(struct vmcb, int_ctl),
+	 INT_CTL_IRQ | INT_CTL_GIF | INT_CTL_NMI | INT_CTL_NMI_MASK | INT_CTL_IGN_TPR |
+		 INT_CTL_INTR_MASKING | INT_CTL_GIF_ENABLE | INT_CTL_NMI_ENABLE |
+		 INT_CTL_AVIC_ENABLE,
+	 "V_IRQ\0VGIF\0V_NMI\0V_NMI_MASK\0V_IGN_TPR\0V_INTR_MASKING\0VGIF_ENABLE\0"
+	 "V_NMI_ENABLE\0AVIC_ENABLE"},
+	{offsetof(struct vmcb, int_state), INT_STATE_SHADOW | INT_STATE_MASK,
+	 "INTERRUPT_SHADOW\0GUEST_INTERRUPT_MASK"},
+	{offsetof(struct vmcb, exitintinfo), EVENT_BITS},
+	{offsetof(struct vmcb, eventinj), EVENT_BITS},
 };
 
 static void put_bits(struct strbuf *out, uint16_t offset, uint64_t value)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(decoded); i++)
-		for (size_t k = 0; decoded[i].offset == offset && k < decoded[i].count; k++)
-			if (value & decoded[i].bits[k].bit)
-				sb_printf(out, " %s", decoded[i].bits[k].name);
+		if (decoded[i].offset == offset)
+			sb_bits(out, value, decoded[i].named, decoded[i].names);
 	if (offset == offsetof(struct vmcb, exitcode)) {
 		const char *name = svm_exit_name(value);
 
@@ -196,12 +149,12 @@ static uint64_t read_field(const struct vmcb *b, const struct field *f)
 }
 
 static void put_fields(struct strbuf *out, const struct vmcb *b, const struct field *fields,
-		       size_t count)
+		       size_t count, const char *names)
 {
 	for (size_t i = 0; i < count; i++) {
 		uint64_t value = read_field(b, &fields[i]);
 
-		sb_printf(out, "  %-22s %0*llx", fields[i].name, 2 * fields[i].size,
+		sb_printf(out, "  %-22s %0*llx", nth_name(names, i), 2 * fields[i].size,
 			  (unsigned long long)value);
 		put_bits(out, fields[i].offset, value);
 		sb_putc(out, '\n');
@@ -247,14 +200,14 @@ void svm_dump(struct vcpu *v, struct strbuf *out)
 	const struct vmcb *b = &svm_of(v)->vmcb;
 
 	sb_puts(out, "VMCB, control area\n");
-	put_fields(out, b, control_fields, ARRAY_SIZE(control_fields));
+	put_fields(out, b, control_fields, ARRAY_SIZE(control_fields), CONTROL_FIELDS(NAME));
 	sb_puts(out, "  bytes fetched         ");
 	for (unsigned int i = 0; i < (b->insn_count & 0xfu); i++)
 		sb_printf(out, " %02x", b->insn_bytes[i]);
 	sb_putc(out, '\n');
 	put_intercepts(out, b);
 	sb_puts(out, "VMCB, state save area\n");
-	put_fields(out, b, save_fields, ARRAY_SIZE(save_fields));
+	put_fields(out, b, save_fields, ARRAY_SIZE(save_fields), SAVE_FIELDS(NAME));
 	put_segments(out, b);
 	sb_puts(out, "General registers\n");
 	put_gprs(out, v);

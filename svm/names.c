@@ -1,67 +1,40 @@
 /* The manual's names for exit codes and intercepts (APM vol. 2 appendix B, C). */
 #include "svm/internal.h"
 
-/* EXITCODE 60h to 8Fh and the bits of words 3 and 4 are in the same order. */
-static const char *const instruction_names[] = {
-	"INTR",	       "NMI",	     "SMI",
-	"INIT",	       "VINTR",	     "CR0_SEL_WRITE",
-	"IDTR_READ",   "GDTR_READ",  "LDTR_READ",
-	"TR_READ",     "IDTR_WRITE", "GDTR_WRITE",
-	"LDTR_WRITE",  "TR_WRITE",   "RDTSC",
-	"RDPMC",       "PUSHF",	     "POPF",
-	"CPUID",       "RSM",	     "IRET",
-	"SWINT",       "INVD",	     "PAUSE",
-	"HLT",	       "INVLPG",     "INVLPGA",
-	"IOIO",	       "MSR",	     "TASK_SWITCH",
-	"FERR_FREEZE", "SHUTDOWN",   "VMRUN",
-	"VMMCALL",     "VMLOAD",     "VMSAVE",
-	"STGI",	       "CLGI",	     "SKINIT",
-	"RDTSCP",      "ICEBP",	     "WBINVD",
-	"MONITOR",     "MWAIT",	     "MWAIT_CONDITIONAL",
-	"XSETBV",      "RDPRU",	     "EFER_WRITE_TRAP",
-};
+#include "lib/strbuf.h"
 
-/* EXITCODE A0h to A4h, word 5. */
-static const char *const word5_names[] = {"INVLPGB", "INVLPGB_ILLEGAL", "INVPCID", "MCOMMIT",
-					  "TLBSYNC"};
+/* Of 16 registers, twice: read and written. */
+#define READ_OR_WRITE(reg) SIXTEEN(reg, "_READ\0") SIXTEEN(reg, "_WRITE\0")
+#define SIXTEEN(reg, how)                                                                       \
+	reg "0" how reg "1" how reg "2" how reg "3" how reg "4" how reg "5" how reg "6" how reg \
+	    "7" how reg "8" how reg "9" how reg "10" how reg "11" how reg "12" how reg          \
+	    "13" how reg "14" how reg "15" how
 
-static const char *const cr_names[] = {
-	"CR0_READ",   "CR1_READ",   "CR2_READ",	  "CR3_READ",	"CR4_READ",   "CR5_READ",
-	"CR6_READ",   "CR7_READ",   "CR8_READ",	  "CR9_READ",	"CR10_READ",  "CR11_READ",
-	"CR12_READ",  "CR13_READ",  "CR14_READ",  "CR15_READ",	"CR0_WRITE",  "CR1_WRITE",
-	"CR2_WRITE",  "CR3_WRITE",  "CR4_WRITE",  "CR5_WRITE",	"CR6_WRITE",  "CR7_WRITE",
-	"CR8_WRITE",  "CR9_WRITE",  "CR10_WRITE", "CR11_WRITE", "CR12_WRITE", "CR13_WRITE",
-	"CR14_WRITE", "CR15_WRITE",
-};
-
-static const char *const dr_names[] = {
-	"DR0_READ",   "DR1_READ",   "DR2_READ",	  "DR3_READ",	"DR4_READ",   "DR5_READ",
-	"DR6_READ",   "DR7_READ",   "DR8_READ",	  "DR9_READ",	"DR10_READ",  "DR11_READ",
-	"DR12_READ",  "DR13_READ",  "DR14_READ",  "DR15_READ",	"DR0_WRITE",  "DR1_WRITE",
-	"DR2_WRITE",  "DR3_WRITE",  "DR4_WRITE",  "DR5_WRITE",	"DR6_WRITE",  "DR7_WRITE",
-	"DR8_WRITE",  "DR9_WRITE",  "DR10_WRITE", "DR11_WRITE", "DR12_WRITE", "DR13_WRITE",
-	"DR14_WRITE", "DR15_WRITE",
-};
-
-static const char *const exception_names[] = {
-	"EXCP_DE", "EXCP_DB", "EXCP_NMI", "EXCP_BP", "EXCP_OF", "EXCP_BR", "EXCP_UD", "EXCP_NM",
-	"EXCP_DF", "EXCP_9",  "EXCP_TS",  "EXCP_NP", "EXCP_SS", "EXCP_GP", "EXCP_PF", "EXCP_15",
-	"EXCP_MF", "EXCP_AC", "EXCP_MC",  "EXCP_XF", "EXCP_20", "EXCP_CP", "EXCP_22", "EXCP_23",
-	"EXCP_24", "EXCP_25", "EXCP_26",  "EXCP_27", "EXCP_HV", "EXCP_VC", "EXCP_SX", "EXCP_31",
-};
-
-/* Each range of exit codes, and the intercept word whose bits it counts. */
+/* Each range of exit codes, the intercept word whose bits it counts, and their names. */
 static const struct {
 	uint16_t first, count;
 	uint8_t word;
-	const char *const *names;
+	const char *names;
 } ranges[] = {
-	{VMEXIT_CR0_READ, ARRAY_SIZE(cr_names), WORD_CR, cr_names},
-	{VMEXIT_DR0_READ, ARRAY_SIZE(dr_names), WORD_DR, dr_names},
-	{VMEXIT_EXCP0, ARRAY_SIZE(exception_names), WORD_EXCEPTION, exception_names},
-	{VMEXIT_INTR, 32, WORD_3, instruction_names},
-	{VMEXIT_VMRUN, ARRAY_SIZE(instruction_names) - 32, WORD_4, instruction_names + 32},
-	{VMEXIT_INVLPGB, ARRAY_SIZE(word5_names), WORD_5, word5_names},
+	{VMEXIT_CR0_READ, 32, WORD_CR, READ_OR_WRITE("CR")},
+	{VMEXIT_DR0_READ, 32, WORD_DR, READ_OR_WRITE("DR")},
+	{VMEXIT_EXCP0, 32, WORD_EXCEPTION,
+	 "EXCP_DE\0EXCP_DB\0EXCP_NMI\0EXCP_BP\0EXCP_OF\0EXCP_BR\0EXCP_UD\0EXCP_NM\0"
+	 "EXCP_DF\0EXCP_9\0EXCP_TS\0EXCP_NP\0EXCP_SS\0EXCP_GP\0EXCP_PF\0EXCP_15\0"
+	 "EXCP_MF\0EXCP_AC\0EXCP_MC\0EXCP_XF\0EXCP_20\0EXCP_CP\0EXCP_22\0EXCP_23\0"
+	 "EXCP_24\0EXCP_25\0EXCP_26\0EXCP_27\0EXCP_HV\0EXCP_VC\0EXCP_SX\0EXCP_31\0"},
+	{VMEXIT_INTR, 32, WORD_3,
+	 "INTR\0NMI\0SMI\0INIT\0VINTR\0CR0_SEL_WRITE\0"
+	 "IDTR_READ\0GDTR_READ\0LDTR_READ\0TR_READ\0IDTR_WRITE\0GDTR_WRITE\0"
+	 "LDTR_WRITE\0TR_WRITE\0RDTSC\0RDPMC\0PUSHF\0POPF\0"
+	 "CPUID\0RSM\0IRET\0SWINT\0INVD\0PAUSE\0"
+	 "HLT\0INVLPG\0INVLPGA\0IOIO\0MSR\0TASK_SWITCH\0"
+	 "FERR_FREEZE\0SHUTDOWN\0"},
+	{VMEXIT_VMRUN, 16, WORD_4,
+	 "VMRUN\0VMMCALL\0VMLOAD\0VMSAVE\0STGI\0CLGI\0"
+	 "SKINIT\0RDTSCP\0ICEBP\0WBINVD\0MONITOR\0MWAIT\0"
+	 "MWAIT_CONDITIONAL\0XSETBV\0RDPRU\0EFER_WRITE_TRAP\0"},
+	{VMEXIT_INVLPGB, 5, WORD_5, "INVLPGB\0INVLPGB_ILLEGAL\0INVPCID\0MCOMMIT\0TLBSYNC\0"},
 };
 
 const char *svm_exit_name(uint64_t exitcode)
@@ -72,7 +45,7 @@ const char *svm_exit_name(uint64_t exitcode)
 		return "INVALID";
 	for (size_t i = 0; i < ARRAY_SIZE(ranges); i++)
 		if (exitcode - ranges[i].first < ranges[i].count)
-			return ranges[i].names[exitcode - ranges[i].first];
+			return nth_name(ranges[i].names, exitcode - ranges[i].first);
 	return NULL;
 }
 
@@ -80,6 +53,6 @@ const char *svm_intercept_name(enum vmcb_word word, unsigned int bit)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(ranges); i++)
 		if (ranges[i].word == word && bit < ranges[i].count)
-			return ranges[i].names[bit];
+			return nth_name(ranges[i].names, bit);
 	return NULL;
 }

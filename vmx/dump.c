@@ -5,70 +5,74 @@
 #include "lib/strbuf.h"
 #include "vmx/internal.h"
 
-struct field {
-	enum vmcs_field encoding;
-	const char *name;
+#define ENCODING(name, encoding) VMCS_##name,
+#define NAME(name, encoding)	 #name "\0"
+#define COUNT(name, encoding)	 +1
+#define LIST(title, FIELDS)                                                                \
+	{                                                                                  \
+		title, (const uint16_t[]){FIELDS(ENCODING)}, FIELDS(NAME), 0 FIELDS(COUNT) \
+	}
+
+static const struct list {
+	const char *title;
+	const uint16_t *encodings;
+	const char *names;
+	size_t count;
+} lists[] = {
+	LIST("guest state", VMCS_GUEST_FIELDS),
+	LIST("exit information", VMCS_EXIT_FIELDS),
+	LIST("controls", VMCS_CONTROL_FIELDS),
+	LIST("host state", VMCS_HOST_FIELDS),
 };
-
-#define FIELD_NAME(name, encoding) {VMCS_##name, #name},
-
-static const struct field control_fields[] = {VMCS_CONTROL_FIELDS(FIELD_NAME)};
-static const struct field exit_fields[] = {VMCS_EXIT_FIELDS(FIELD_NAME)};
-static const struct field guest_fields[] = {VMCS_GUEST_FIELDS(FIELD_NAME)};
-static const struct field host_fields[] = {VMCS_HOST_FIELDS(FIELD_NAME)};
 
 static const char *field_name(enum vmcs_field encoding)
 {
-	static const struct {
-		const struct field *fields;
-		size_t count;
-	} lists[] = {
-		{control_fields, ARRAY_SIZE(control_fields)},
-		{exit_fields, ARRAY_SIZE(exit_fields)},
-		{guest_fields, ARRAY_SIZE(guest_fields)},
-		{host_fields, ARRAY_SIZE(host_fields)},
-	};
-
 	for (size_t l = 0; l < ARRAY_SIZE(lists); l++)
 		for (size_t i = 0; i < lists[l].count; i++)
-			if (lists[l].fields[i].encoding == encoding)
-				return lists[l].fields[i].name;
+			if (lists[l].encodings[i] == encoding)
+				return nth_name(lists[l].names, i);
 	return "a field without a name";
 }
 
 /* SDM vol. 3C table 31-1. */
-static const char *const error_names[] = {
-	[1] = "VMCALL executed in VMX root operation",
-	[2] = "VMCLEAR with invalid physical address",
-	[3] = "VMCLEAR with VMXON pointer",
-	[4] = "VMLAUNCH with non-clear VMCS",
-	[5] = "VMRESUME with non-launched VMCS",
-	[6] = "VMRESUME after VMXOFF",
-	[7] = "VM entry with invalid control fields",
-	[8] = "VM entry with invalid host-state fields",
-	[9] = "VMPTRLD with invalid physical address",
-	[10] = "VMPTRLD with VMXON pointer",
-	[11] = "VMPTRLD with incorrect VMCS revision identifier",
-	[12] = "VMREAD or VMWRITE from or to an unsupported VMCS component",
-	[13] = "VMWRITE to a read-only VMCS component",
-	[15] = "VMXON executed in VMX root operation",
-	[16] = "VM entry with invalid executive-VMCS pointer",
-	[17] = "VM entry with non-launched executive VMCS",
-	[18] = "VM entry with executive-VMCS pointer that is not the VMXON pointer",
-	[19] = "VMCALL with non-clear VMCS",
-	[20] = "VMCALL with invalid VM-exit control fields",
-	[22] = "VMCALL with incorrect MSEG revision identifier",
-	[23] = "VMXOFF under dual-monitor treatment of SMIs and SMM",
-	[24] = "VMCALL with invalid SMM-monitor features",
-	[25] = "VM entry with invalid VM-execution control fields in executive VMCS",
-	[26] = "VM entry with events blocked by MOV SS",
-	[28] = "invalid operand to INVEPT or INVVPID",
-};
+/* From 0 on, as many as LAST_ERROR says; empty: none. */
+#define LAST_ERROR 28
+static const char error_names[] =
+	"\0" /* 0 */
+	"VMCALL executed in VMX root operation\0"
+	"VMCLEAR with invalid physical address\0"
+	"VMCLEAR with VMXON pointer\0"
+	"VMLAUNCH with non-clear VMCS\0"
+	"VMRESUME with non-launched VMCS\0"
+	"VMRESUME after VMXOFF\0"
+	"VM entry with invalid control fields\0"
+	"VM entry with invalid host-state fields\0"
+	"VMPTRLD with invalid physical address\0"
+	"VMPTRLD with VMXON pointer\0"
+	"VMPTRLD with incorrect VMCS revision identifier\0"
+	"VMREAD or VMWRITE from or to an unsupported VMCS component\0"
+	"VMWRITE to a read-only VMCS component\0"
+	"\0" /* 14 */
+	"VMXON executed in VMX root operation\0"
+	"VM entry with invalid executive-VMCS pointer\0"
+	"VM entry with non-launched executive VMCS\0"
+	"VM entry with executive-VMCS pointer that is not the VMXON pointer\0"
+	"VMCALL with non-clear VMCS\0"
+	"VMCALL with invalid VM-exit control fields\0"
+	"\0" /* 21 */
+	"VMCALL with incorrect MSEG revision identifier\0"
+	"VMXOFF under dual-monitor treatment of SMIs and SMM\0"
+	"VMCALL with invalid SMM-monitor features\0"
+	"VM entry with invalid VM-execution control fields in executive VMCS\0"
+	"VM entry with events blocked by MOV SS\0"
+	"\0" /* 27 */
+	"invalid operand to INVEPT or INVVPID";
 
 const char *vmx_error_name(uint32_t number)
 {
-	return number < ARRAY_SIZE(error_names) && error_names[number] ? error_names[number]
-								       : "an unknown error";
+	const char *name = nth_name(error_names, number <= LAST_ERROR ? number : 0);
+
+	return *name ? name : "an unknown error";
 }
 
 /* Without vmread(): a failing one would come back here. */
@@ -90,161 +94,116 @@ void vmx_access_failed(const char *insn, enum vmcs_field field, uint64_t value, 
 	__builtin_unreachable();
 }
 
-static const char *const reason_names[VMX_REASON_COUNT] = {
-	[VMX_EXCEPTION_OR_NMI] = "exception or NMI",
-	[VMX_EXTERNAL_INTR] = "external interrupt",
-	[VMX_TRIPLE_FAULT] = "triple fault",
-	[VMX_INIT] = "INIT signal",
-	[VMX_SIPI] = "start-up IPI",
-	[VMX_INTR_WINDOW] = "interrupt window",
-	[VMX_NMI_WINDOW] = "NMI window",
-	[VMX_TASK_SWITCH] = "task switch",
-	[VMX_CPUID] = "CPUID",
-	[VMX_GETSEC] = "GETSEC",
-	[VMX_HLT] = "HLT",
-	[VMX_INVD] = "INVD",
-	[VMX_INVLPG] = "INVLPG",
-	[VMX_RDPMC] = "RDPMC",
-	[VMX_RDTSC] = "RDTSC",
-	[VMX_RSM] = "RSM",
-	[VMX_VMCALL] = "VMCALL",
-	[VMX_CR] = "control-register access",
-	[VMX_DR] = "MOV DR",
-	[VMX_IO] = "I/O instruction",
-	[VMX_RDMSR] = "RDMSR",
-	[VMX_WRMSR] = "WRMSR",
-	[VMX_ENTRY_GUEST_STATE] = "VM-entry failure due to invalid guest state",
-	[VMX_ENTRY_MSR_LOADING] = "VM-entry failure due to MSR loading",
-	[VMX_MWAIT] = "MWAIT",
-	[VMX_MTF] = "monitor trap flag",
-	[VMX_MONITOR] = "MONITOR",
-	[VMX_PAUSE] = "PAUSE",
-	[VMX_ENTRY_MACHINE_CHECK] = "VM-entry failure due to machine-check event",
-	[VMX_TPR_BELOW] = "TPR below threshold",
-	[VMX_APIC_ACCESS] = "APIC access",
-	[VMX_VIRTUALIZED_EOI] = "virtualized EOI",
-	[VMX_GDTR_IDTR] = "access to GDTR or IDTR",
-	[VMX_LDTR_TR] = "access to LDTR or TR",
-	[VMX_EPT_VIOLATION] = "EPT violation",
-	[VMX_EPT_MISCONFIG] = "EPT misconfiguration",
-	[VMX_RDTSCP] = "RDTSCP",
-	[VMX_PREEMPTION_TIMER] = "VMX-preemption timer expired",
-	[VMX_WBINVD] = "WBINVD",
-	[VMX_XSETBV] = "XSETBV",
-	[VMX_APIC_WRITE] = "APIC write",
-	[VMX_RDRAND] = "RDRAND",
-	[VMX_INVPCID] = "INVPCID",
-	[VMX_RDSEED] = "RDSEED",
-	[VMX_PML_FULL] = "page-modification log full",
-	[VMX_XSAVES] = "XSAVES",
-	[VMX_XRSTORS] = "XRSTORS",
-	[VMX_NOTIFY] = "notify window",
-};
+/* From 0 on; empty: none. */
+static const char reason_names[] = "exception or NMI\0"
+				   "external interrupt\0"
+				   "triple fault\0"
+				   "INIT signal\0"
+				   "start-up IPI\0"
+				   "\0\0" /* 5 */
+				   "interrupt window\0"
+				   "NMI window\0"
+				   "task switch\0"
+				   "CPUID\0"
+				   "GETSEC\0"
+				   "HLT\0"
+				   "INVD\0"
+				   "INVLPG\0"
+				   "RDPMC\0"
+				   "RDTSC\0"
+				   "RSM\0"
+				   "VMCALL\0"
+				   "\0\0\0\0\0\0\0\0\0" /* 19 */
+				   "control-register access\0"
+				   "MOV DR\0"
+				   "I/O instruction\0"
+				   "RDMSR\0"
+				   "WRMSR\0"
+				   "VM-entry failure due to invalid guest state\0"
+				   "VM-entry failure due to MSR loading\0"
+				   "\0" /* 35 */
+				   "MWAIT\0"
+				   "monitor trap flag\0"
+				   "\0" /* 38 */
+				   "MONITOR\0"
+				   "PAUSE\0"
+				   "VM-entry failure due to machine-check event\0"
+				   "\0" /* 42 */
+				   "TPR below threshold\0"
+				   "APIC access\0"
+				   "virtualized EOI\0"
+				   "access to GDTR or IDTR\0"
+				   "access to LDTR or TR\0"
+				   "EPT violation\0"
+				   "EPT misconfiguration\0"
+				   "\0" /* 50 */
+				   "RDTSCP\0"
+				   "VMX-preemption timer expired\0"
+				   "\0" /* 53 */
+				   "WBINVD\0"
+				   "XSETBV\0"
+				   "APIC write\0"
+				   "RDRAND\0"
+				   "INVPCID\0"
+				   "\0\0" /* 59 */
+				   "RDSEED\0"
+				   "page-modification log full\0"
+				   "XSAVES\0"
+				   "XRSTORS\0"
+				   "\0\0\0\0\0\0\0\0\0\0" /* 65 */
+				   "notify window\0"
+				   "\0\0\0\0" /* 76 */;
 
 const char *vmx_reason_name(uint32_t reason)
 {
 	uint32_t n = reason & VMX_REASON_BASIC;
+	const char *name = n < VMX_REASON_COUNT ? nth_name(reason_names, n) : "";
 
-	return n < VMX_REASON_COUNT && reason_names[n] ? reason_names[n]
-						       : "a VMX instruction or an unknown reason";
+	return *name ? name : "a VMX instruction or an unknown reason";
 }
 
-struct bit_name {
-	uint8_t bit;
-	const char *name;
-};
-
-static const struct bit_name pin_bits[] = {
-	{0, "external-interrupt"},
-	{3, "NMI"},
-	{5, "virtual-NMIs"},
-	{6, "preemption-timer"},
-};
-static const struct bit_name proc_bits[] = {
-	{2, "interrupt-window"}, {3, "TSC-offset"},   {7, "HLT"},	 {9, "INVLPG"},
-	{10, "MWAIT"},		 {11, "RDPMC"},	      {12, "RDTSC"},	 {15, "CR3-load"},
-	{16, "CR3-store"},	 {19, "CR8-load"},    {20, "CR8-store"}, {21, "TPR-shadow"},
-	{22, "NMI-window"},	 {23, "MOV-DR"},      {24, "all-I/O"},	 {25, "I/O-bitmaps"},
-	{27, "monitor-trap"},	 {28, "MSR-bitmaps"}, {29, "MONITOR"},	 {30, "PAUSE"},
-	{31, "secondary"},
-};
-static const struct bit_name proc2_bits[] = {
-	{0, "APIC-accesses"},
-	{1, "EPT"},
-	{2, "descriptor-tables"},
-	{3, "RDTSCP"},
-	{4, "x2APIC"},
-	{5, "VPID"},
-	{6, "WBINVD"},
-	{7, "unrestricted"},
-	{8, "APIC-registers"},
-	{9, "virtual-interrupts"},
-	{10, "PAUSE-loop"},
-	{12, "INVPCID"},
-	{20, "XSAVES"},
-	{25, "TSC-scaling"},
-	{31, "notify"},
-};
-static const struct bit_name exit_bits[] = {
-	{2, "save-debug"}, {9, "64-bit-host"}, {15, "acknowledge-interrupt"},
-	{18, "save-PAT"},  {19, "load-PAT"},   {20, "save-EFER"},
-	{21, "load-EFER"}, {22, "save-timer"},
-};
-static const struct bit_name entry_bits[] = {
-	{2, "load-debug"},
-	{9, "IA-32e-guest"},
-	{14, "load-PAT"},
-	{15, "load-EFER"},
-};
-static const struct bit_name shadow_bits[] = {
-	{0, "STI"},
-	{1, "MOV-SS"},
-	{2, "SMI"},
-	{3, "NMI"},
-};
-
+/* Controls whose bits have names, and which. */
 static const struct {
 	enum vmcs_field field;
-	const struct bit_name *bits;
-	size_t count;
+	uint32_t named;
+	const char *names;
 } decoded[] = {
-	{VMCS_PIN_CONTROLS, pin_bits, ARRAY_SIZE(pin_bits)},
-	{VMCS_PROC_CONTROLS, proc_bits, ARRAY_SIZE(proc_bits)},
-	{VMCS_PROC2_CONTROLS, proc2_bits, ARRAY_SIZE(proc2_bits)},
-	{VMCS_EXIT_CONTROLS, exit_bits, ARRAY_SIZE(exit_bits)},
-	{VMCS_ENTRY_CONTROLS, entry_bits, ARRAY_SIZE(entry_bits)},
-	{VMCS_GUEST_INTERRUPTIBILITY, shadow_bits, ARRAY_SIZE(shadow_bits)},
+	{VMCS_PIN_CONTROLS, 0x69, "external-interrupt\0NMI\0virtual-NMIs\0preemption-timer"},
+	{VMCS_PROC_CONTROLS, 0xfbf99e8c,
+	 "interrupt-window\0TSC-offset\0HLT\0INVLPG\0MWAIT\0RDPMC\0RDTSC\0CR3-load\0CR3-store\0"
+	 "CR8-load\0CR8-store\0TPR-shadow\0NMI-window\0MOV-DR\0all-I/O\0I/O-bitmaps\0monitor-trap\0"
+	 "MSR-bitmaps\0MONITOR\0PAUSE\0secondary"},
+	{VMCS_PROC2_CONTROLS, 0x821017ff,
+	 "APIC-accesses\0EPT\0descriptor-tables\0RDTSCP\0x2APIC\0VPID\0WBINVD\0unrestricted\0"
+	 "APIC-registers\0virtual-interrupts\0PAUSE-loop\0INVPCID\0XSAVES\0TSC-scaling\0notify"},
+	{VMCS_EXIT_CONTROLS, 0x7c8204,
+	 "save-debug\0"
+	 "64-bit-host\0acknowledge-interrupt\0save-PAT\0load-PAT\0save-EFER\0load-EFER\0"
+	 "save-timer"},
+	{VMCS_ENTRY_CONTROLS, 0xc204, "load-debug\0IA-32e-guest\0load-PAT\0load-EFER"},
+	{VMCS_GUEST_INTERRUPTIBILITY, 0xf, "STI\0MOV-SS\0SMI\0NMI"},
 };
 
-static void dump_bits(struct strbuf *out, enum vmcs_field field, uint64_t value)
+static void dump_list(struct strbuf *out, const struct list *l)
 {
-	for (size_t d = 0; d < ARRAY_SIZE(decoded); d++) {
-		if (decoded[d].field != field)
-			continue;
-		for (size_t i = 0; i < decoded[d].count; i++)
-			if (value & BIT(decoded[d].bits[i].bit))
-				sb_printf(out, " %s", decoded[d].bits[i].name);
-	}
-}
-
-static void dump_fields(struct strbuf *out, const char *title, const struct field *f, size_t count)
-{
-	sb_printf(out, "  %s\n", title);
-	for (size_t i = 0; i < count; i++) {
+	sb_printf(out, "  %s\n", l->title);
+	for (size_t i = 0; i < l->count; i++) {
 		uint64_t value = 0;
 
 		/* A processor without a feature lacks its fields: those are left out. */
-		if (!vmread_try(f[i].encoding, &value))
+		if (!vmread_try(l->encodings[i], &value))
 			continue;
-		sb_printf(out, "    %-22s %llx", f[i].name, (unsigned long long)value);
-		dump_bits(out, f[i].encoding, value);
+		sb_printf(out, "    %-22s %llx", nth_name(l->names, i), (unsigned long long)value);
+		for (size_t d = 0; d < ARRAY_SIZE(decoded); d++)
+			if (decoded[d].field == l->encodings[i])
+				sb_bits(out, value, decoded[d].named, decoded[d].names);
 		sb_putc(out, '\n');
 	}
 }
 
 static void dump_gprs(const struct vcpu *v, struct strbuf *out)
 {
-	static const char *const names[GPR_COUNT] = {
+	static const char names[GPR_COUNT][4] = {
 		"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
 		"r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15",
 	};
@@ -266,8 +225,6 @@ void vmx_dump(struct vcpu *v, struct strbuf *out)
 		sb_printf(out, "  last VM-instruction error %u: %s\n", error,
 			  vmx_error_name(error));
 	dump_gprs(v, out);
-	dump_fields(out, "guest state", guest_fields, ARRAY_SIZE(guest_fields));
-	dump_fields(out, "exit information", exit_fields, ARRAY_SIZE(exit_fields));
-	dump_fields(out, "controls", control_fields, ARRAY_SIZE(control_fields));
-	dump_fields(out, "host state", host_fields, ARRAY_SIZE(host_fields));
+	for (size_t l = 0; l < ARRAY_SIZE(lists); l++)
+		dump_list(out, &lists[l]);
 }

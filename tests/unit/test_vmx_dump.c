@@ -123,6 +123,8 @@ static void test_numbers_without_a_name(void **state)
 	assert_string_equal(vmx_error_name(29), "an unknown error");
 	assert_string_equal(vmx_error_name(0xffffffff), "an unknown error");
 	assert_string_equal(vmx_reason_name(11), "GETSEC");
+	assert_string_equal(vmx_reason_name(VMX_XRSTORS), "XRSTORS");
+	assert_string_equal(vmx_reason_name(VMX_NOTIFY), "notify window");
 	assert_string_equal(vmx_reason_name(0xffff), "a VMX instruction or an unknown reason");
 	assert_string_equal(vmx_reason_name(VMX_REASON_COUNT),
 			    "a VMX instruction or an unknown reason");
