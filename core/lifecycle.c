@@ -131,8 +131,8 @@ static void reset_vcpu(struct vcpu *v)
 	/* The VM's time is that of vCPU 0's core: where another core's TSC is off, its guest's is
 	 * not. */
 	v->stood_still = __atomic_load_n(&v->vm->stood_still, __ATOMIC_ACQUIRE);
-	v->tsc_offset = (uint64_t)(v->vm->vcpu[0]->cpu->tsc_offset - v->cpu->tsc_offset) -
-			v->vm->tsc_base - v->stood_still;
+	v->tsc_offset =
+		(uint64_t)(v->vm->vcpu[0]->cpu->tsc_offset - v->cpu->tsc_offset) - v->stood_still;
 	v->exception_intercepts = 0;
 	v->timer_deadline = 0;
 	v->nmi_pending = 0;

@@ -76,9 +76,8 @@ void pvclock_update(struct vcpu *v)
 	scale(tsc_hz(), &t.tsc_to_system_mul, &t.tsc_shift);
 	/* One line for all vCPUs: time 0 is the VM's start, so no vCPU's clock is ahead of
 	 * another's. */
-	/* The guest's TSC started at 0 with it; what the guest has moved it by since is in
-	 * TSC_ADJUST. */
-	t.tsc_timestamp = v->tsc_adjust;
+	/* What the guest has moved its TSC by since is in TSC_ADJUST. */
+	t.tsc_timestamp = v->vm->tsc_base + v->tsc_adjust;
 	t.system_time = 0;
 	publish(page, &t, &v->pvclock_version);
 }

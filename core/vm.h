@@ -298,7 +298,7 @@ struct vm {
 	struct cpuid_plain *cpuid; /* core/cpuid.c: its table's first part */
 	struct console *console;   /* core/console.c; NULL: none */
 	uint64_t wall_clock_ns;	   /* time of day since 1970 at host TSC 0 */
-	uint64_t tsc_base;	   /* host TSC at which the guest's TSC was 0 */
+	uint64_t tsc_base;	   /* host TSC, and the guest's, when it was started */
 	/* Pauses, in host TSC: core/lifecycle.c. Any core. */
 	uint64_t stood_still;		/* all of them since tsc_base */
 	uint64_t paused_at;		/* since when no vCPU has executed anything */

@@ -327,17 +327,18 @@ static void assert_tsc(uint64_t now, uint64_t adjust)
 static void test_tsc_and_its_adjustment(void **state)
 {
 	(void)state;
-	assert_tsc(0, 0);
+	/* A guest begins with the machine's. */
+	assert_tsc(5000, 0);
 	fake.tsc += 300;
-	assert_tsc(300, 0);
-	assert_int_equal(put(MSR_IA32_TSC, 1000), 0);
-	assert_tsc(1000, 700);
+	assert_tsc(5300, 0);
+	assert_int_equal(put(MSR_IA32_TSC, 6000), 0);
+	assert_tsc(6000, 700);
 	assert_int_equal(put(MSR_IA32_TSC_ADJUST, 0), 0);
-	assert_tsc(300, 0);
+	assert_tsc(5300, 0);
 	assert_int_equal(put(MSR_IA32_TSC_ADJUST, 0 - 200ull), 0);
-	assert_tsc(100, 0 - 200ull);
+	assert_tsc(5100, 0 - 200ull);
 	assert_int_equal(put(MSR_IA32_TSC, 0), 0);
-	assert_tsc(0, 0 - 300ull);
+	assert_tsc(0, 0 - 5300ull);
 }
 
 /* A deadline is in the guest's TSC: when that jumps, so does the moment. */
@@ -345,11 +346,11 @@ static void test_deadline_follows_the_tsc(void **state)
 {
 	(void)state;
 	v->timer_mode = TIMER_TSC_DEADLINE;
-	assert_int_equal(put(MSR_IA32_TSC_DEADLINE, 1000), 0);
+	assert_int_equal(put(MSR_IA32_TSC_DEADLINE, 6000), 0);
 	assert_int_equal(v->timer_deadline, 6000);
-	assert_int_equal(put(MSR_IA32_TSC, 400), 0);
+	assert_int_equal(put(MSR_IA32_TSC, 5400), 0);
 	assert_int_equal(v->timer_deadline, 5600);
-	assert_int_equal(get(MSR_IA32_TSC_DEADLINE), 1000);
+	assert_int_equal(get(MSR_IA32_TSC_DEADLINE), 6000);
 }
 
 /* IA32_XSS comes with XSAVES (SDM vol. 4 table 2-2). */
@@ -436,8 +437,8 @@ static void test_clock_page(void **state)
 	assert_int_equal(p.version, 2);
 	assert_int_equal(p.flags, 1);
 	assert_int_equal(p.system_time, 0);
-	/* Time 0 is the VM's start, when the guest's TSC was 0. */
-	assert_int_equal(p.tsc_timestamp, 0);
+	/* Time 0 is the VM's start. */
+	assert_int_equal(p.tsc_timestamp, 5000);
 	assert_int_equal(p.shift, 1);
 	assert_int_equal(p.mul, 0x80000000);
 	/* A TSC that jumps leaves the clock where it is; the version stays even and counts. */

@@ -476,7 +476,7 @@ static void test_pause_ends_with_its_life(void **state)
 	seen_tsc = 0;
 	run_until(1050 * MS);
 	assert_int_equal(a->lives, 2);
-	assert_in_range(seen_tsc, 48 * MS, 51 * MS);
+	assert_in_range(seen_tsc, 1048 * MS, 1051 * MS);
 }
 
 #define T(name, setup)                                    \
