@@ -123,6 +123,12 @@ static void on_wakeup(unsigned int vector)
 	(void)vector;
 }
 
+static void on_deadline(unsigned int vector)
+{
+	(void)vector;
+	sched_deadline_came();
+}
+
 static void init_clock(const struct acpi_info *acpi)
 {
 	uint32_t port = acpi && acpi->has_fadt ? acpi->pm_timer_port : 0;
@@ -230,6 +236,7 @@ static _Noreturn void run(void)
 	init_interrupts(acpi);
 	irq_register(VEC_KICK, on_wakeup);
 	irq_register(VEC_TIMER, on_wakeup);
+	irq_register(VEC_DEADLINE, on_deadline);
 	faults_init(acpi);
 	faults_init_cpu();
 	errata_init_cpu();

@@ -78,7 +78,8 @@ int lapic_set_base(struct vcpu *v, uint64_t value);
 /* Is GPA in the page that this vCPU's xAPIC registers occupy (xAPIC mode only)? */
 bool lapic_covers(const struct vcpu *v, uint64_t gpa);
 
-/* IA32_TSC_DEADLINE, in the guest's TSC, which v->tsc_deadline has: 0 but in TSC-deadline mode. */
+/* IA32_TSC_DEADLINE, in the guest's TSC, which v->tsc_deadline has: 0 but in TSC-deadline mode. V's
+ * is not lent. */
 void lapic_deadline_write(struct vcpu *v, uint64_t value);
 /* V stood still for TICKS of the host's TSC: so much later its timer is due. */
 void lapic_timer_delay(struct vcpu *v, uint64_t ticks);
@@ -87,6 +88,21 @@ void lapic_timer_delay(struct vcpu *v, uint64_t ticks);
 void lapic_tsc_moved(struct vcpu *v, uint64_t delta);
 /* The host's TSC has reached v->timer_deadline: the interrupt is made, the next period armed. */
 void lapic_timer_expired(struct vcpu *v);
+
+/*
+ * Before an entry: gives V the core's own IA32_TSC_DEADLINE, where that means the same to both, so
+ * that it is read and written without exits. What V had armed goes along. Nothing where V has it.
+ */
+void lapic_timer_lend(struct vcpu *v);
+/*
+ * Takes it back, and what is armed there with it: at the latest when V stops running. An interrupt
+ * that has come by then is still V's.
+ */
+void lapic_timer_take_back(struct vcpu *v);
+/* VEC_DEADLINE has come, and V is current: REQ_TIMER. Interrupt handler. */
+void lapic_timer_came(struct vcpu *v);
+/* REQ_TIMER: makes V's interrupt. */
+void lapic_timer_fire(struct vcpu *v);
 
 /* Makes VECTOR pending on V. From any core. */
 void lapic_post(struct vcpu *v, uint8_t vector, bool level);

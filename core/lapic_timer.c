@@ -1,4 +1,5 @@
 /* The local APIC's timer: SDM vol. 3A 11.5.4. */
+#include "arch/x86/desc.h"
 #include "arch/x86/tsc.h"
 #include "core/clock.h"
 #include "core/lapic_page.h"
@@ -24,6 +25,7 @@ static void arm(struct vcpu *v, uint64_t host_tsc)
 
 static void stop(struct vcpu *v)
 {
+	lapic_timer_take_back(v);
 	v->tsc_deadline = 0;
 	arm(v, 0);
 }
@@ -179,4 +181,64 @@ void lapic_timer_expired(struct vcpu *v)
 		arm(v, 0);
 	}
 	vapic_lvt_fire(v, APIC_LVT_TIMER);
+}
+
+/*
+ * ---- the core's own register ----
+ *
+ * The timer compares with the machine's TSC (SDM vol. 3C 25.3): a deadline means the same to both
+ * where the guest's has no offset. The register is the guest's from an entry until its turn ends;
+ * what Socle waits for meanwhile comes by the preemption timer. An interrupt that came of the
+ * guest's deadline is told from one of Socle's by its vector, however late it is.
+ */
+
+static bool may_lend(const struct vcpu *v)
+{
+	return v->timer_mode == TIMER_TSC_DEADLINE && !v->tsc_offset && sched_alone(v) &&
+	       hv_caps.features & HV_F_DEADLINE && apic_timer_has_deadline();
+}
+
+void lapic_timer_lend(struct vcpu *v)
+{
+	uint64_t at = v->tsc_deadline;
+
+	if (v->timer_lent || !may_lend(v))
+		return;
+	stop(v);
+	v->timer_lent = true;
+	hv->msr_trap(v, MSR_IA32_TSC_DEADLINE, false, false);
+	apic_timer_stop();
+	apic_timer_vector(VEC_DEADLINE);
+	if (at)
+		apic_timer_arm(at);
+}
+
+void lapic_timer_take_back(struct vcpu *v)
+{
+	uint64_t at;
+
+	if (!v->timer_lent)
+		return;
+	v->timer_lent = false;
+	hv->msr_trap(v, MSR_IA32_TSC_DEADLINE, true, true);
+	at = apic_timer_deadline();
+	apic_timer_stop();
+	apic_timer_vector(VEC_TIMER);
+	/* It may have come since it was read: then the interrupt is on its way. */
+	if (at > tsc_now() || !apic_is_pending(VEC_DEADLINE))
+		lapic_deadline_write(v, at);
+}
+
+void lapic_timer_came(struct vcpu *v)
+{
+	/* A later one may be there already. */
+	if (v->timer_lent && apic_timer_deadline() <= tsc_now())
+		apic_timer_stop();
+	vcpu_request(v, REQ_TIMER);
+}
+
+void lapic_timer_fire(struct vcpu *v)
+{
+	if (v->timer_mode == TIMER_TSC_DEADLINE)
+		vapic_lvt_fire(v, APIC_LVT_TIMER);
 }

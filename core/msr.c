@@ -69,6 +69,7 @@ static int read_tsc(struct vcpu *v, uint32_t index, uint64_t *value)
 
 static void move_tsc(struct vcpu *v, uint64_t delta)
 {
+	lapic_timer_take_back(v);
 	v->tsc_offset += delta;
 	v->tsc_adjust += delta;
 	hv->set_tsc_offset(v, v->tsc_offset);

@@ -84,6 +84,10 @@ static void take_requests(struct vcpu *v)
 		dev_timers_run(v->vm);
 		req = fetch_requests(v, req);
 	}
+	if (req & REQ_TIMER) {
+		lapic_timer_fire(v);
+		req = fetch_requests(v, req);
+	}
 	if (v->timer_deadline && tsc_now() >= v->timer_deadline) {
 		lapic_timer_expired(v);
 		req = fetch_requests(v, req);
@@ -226,6 +230,7 @@ static bool prepare(struct vcpu *v)
 	if (v->activity != VCPU_ACTIVE || !sched_may_stay(v))
 		return false;
 	prepare_events(v);
+	lapic_timer_lend(v);
 	/* From here on a request interrupts this core. One to V that came before is seen by run(),
 	 * one to a neighbour by sched_deadline(). */
 	sched_attentive(true);
@@ -248,5 +253,8 @@ void run_vcpu(struct vcpu *v)
 		sched_attentive(false);
 		exit_dispatch(v, &x);
 	}
+	/* The guest is left until the next prepare(): nothing has to be armed for it. */
+	v->armed = 0;
+	lapic_timer_take_back(v);
 	lifecycle_leave(v);
 }

@@ -10,6 +10,7 @@
 #include "arch/x86/percpu.h"
 #include "arch/x86/tsc.h"
 #include "core/cpuid.h"
+#include "core/lapic.h"
 #include "core/lifecycle.h"
 #include "core/run.h"
 #include "core/share.h"
@@ -188,6 +189,15 @@ void sched_attentive(bool on)
 void sched_interrupted(void)
 {
 	sched_of(this_cpu())->armed = 0;
+}
+
+void sched_deadline_came(void)
+{
+	struct vcpu *v = sched_of(this_cpu())->current;
+
+	/* One that was put has ended, and needs no clock. */
+	if (v)
+		lapic_timer_came(v);
 }
 
 /* Everything the guest may have: XCR0 must allow a component for XSAVE and XRSTOR to touch it. */

@@ -53,6 +53,8 @@ void sched_unload(struct vcpu *v);
  * is paused or has used what its cap allows, or somebody has asked something of it.
  */
 bool sched_may_stay(struct vcpu *v);
+/* VEC_DEADLINE: the deadline of the vCPU that is alone on this core has come. Interrupt handler. */
+void sched_deadline_came(void);
 /* Host TSC at which the core must be back at the latest for its other vCPUs; ~0: never. V is
  * current. */
 uint64_t sched_deadline(struct vcpu *v);

@@ -78,7 +78,8 @@ enum {
 	REQ_EVENT = 32, /* an event is queued, or what may enter has changed */
 	REQ_YIELD = 64, /* out of the back end's loop: the run loop, or the scheduler, has a look */
 	REQ_START = 128, /* a parked vCPU 0 may be reset and run */
-	REQ_CLEAN = 256,	 /* a parked vCPU 0's VM has ended: its memory is zeroed */
+	REQ_CLEAN = 256, /* a parked vCPU 0's VM has ended: its memory is zeroed */
+	REQ_TIMER = 512, /* the deadline that it wrote to the core's own register has come */
 	/* Whatever of these was there before an INIT is not for the state after it. */
 	REQ_INIT_ENDS = REQ_NMI | REQ_SIPI
 };
@@ -162,7 +163,8 @@ struct vcpu {
 	uint64_t posted[4];	  /* any core: vectors to be moved to IRR */
 	uint64_t posted_level[4]; /* any core: which of them are level-triggered */
 	uint8_t sipi_vector;	  /* any core, before REQ_SIPI */
-	uint64_t tsc_deadline;	  /* IA32_TSC_DEADLINE, guest's TSC; 0: not armed */
+	bool timer_lent;	  /* IA32_TSC_DEADLINE is the core's: core/lapic_timer.c */
+	uint64_t tsc_deadline;	  /* else this, guest's TSC; 0: not armed */
 	uint64_t timer_deadline;  /* host TSC at which the APIC timer fires next; 0: not armed */
 	uint64_t armed;		  /* host TSC at which the guest is left by itself: core/run.c */
 	uint64_t timer_period;	  /* in host TSC; 0: one shot */

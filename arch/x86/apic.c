@@ -146,13 +146,7 @@ void apic_init_cpu(void)
 	apic_write(APIC_TIMER_DIVIDE, TIMER_DIVIDE_BY_1);
 	apic_write(APIC_ESR, 0);
 	end_all_in_service();
-	apic_write(APIC_LVT_TIMER,
-		   VEC_TIMER | (apic.tsc_deadline ? APIC_LVT_TIMER_TSC_DEADLINE : 0));
-	/*
-	 * In xAPIC mode the write to the table must be seen before IA32_TSC_DEADLINE's: SDM vol. 3A
-	 * 11.5.4.1.
-	 */
-	cpu_mfence();
+	apic_timer_vector(VEC_TIMER);
 }
 
 uint32_t apic_id(void)
@@ -277,4 +271,30 @@ void apic_timer_stop(void)
 		wrmsr(MSR_IA32_TSC_DEADLINE, 0);
 	else
 		apic_write(APIC_TIMER_INITIAL, 0);
+}
+
+bool apic_timer_has_deadline(void)
+{
+	return apic.tsc_deadline;
+}
+
+uint64_t apic_timer_deadline(void)
+{
+	return rdmsr(MSR_IA32_TSC_DEADLINE);
+}
+
+void apic_timer_vector(uint8_t vector)
+{
+	apic_write(APIC_LVT_TIMER, vector | (apic.tsc_deadline ? APIC_LVT_TIMER_TSC_DEADLINE : 0));
+	/*
+	 * In xAPIC mode the write to the table must be seen before IA32_TSC_DEADLINE's: SDM vol. 3A
+	 * 11.5.4.1.
+	 */
+	cpu_mfence();
+}
+
+bool apic_is_pending(uint8_t vector)
+{
+	return apic_read(APIC_IRR + vector / VECTORS_PER_ISR * 0x10) >> vector % VECTORS_PER_ISR &
+	       1;
 }

@@ -99,4 +99,15 @@ void apic_timer_calibrate(void);
 void apic_timer_arm(uint64_t host_tsc);
 void apic_timer_stop(void);
 
+/*
+ * IA32_TSC_DEADLINE of this core, where there is that mode: 0 when the timer is stopped or its
+ * interrupt has come (SDM vol. 3A 11.5.4.1; Bochs 2.7 leaves the deadline there then).
+ */
+bool apic_timer_has_deadline(void);
+uint64_t apic_timer_deadline(void);
+/* What this core's timer interrupts with from now on: VEC_TIMER until then. It runs on. */
+void apic_timer_vector(uint8_t vector);
+/* Has VECTOR come to this core, and not been handled? Interrupts off. */
+bool apic_is_pending(uint8_t vector);
+
 #endif

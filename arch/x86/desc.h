@@ -15,10 +15,11 @@
 /* Vectors of the interrupts that Socle gives itself */
 enum irq_vector {
 	VEC_FIRST = 0x20,
-	VEC_CONSOLE = 0x40, /* COM ports: VEC_CONSOLE + n */
-	VEC_TIMER = 0xf0,   /* this core's local APIC timer */
-	VEC_KICK = 0xf1,    /* another core wants this one out of guest mode */
-	VEC_POSTED = 0xf2,  /* posted-interrupt notification */
+	VEC_CONSOLE = 0x40,  /* COM ports: VEC_CONSOLE + n */
+	VEC_TIMER = 0xf0,    /* this core's local APIC timer */
+	VEC_KICK = 0xf1,     /* another core wants this one out of guest mode */
+	VEC_POSTED = 0xf2,   /* posted-interrupt notification */
+	VEC_DEADLINE = 0xf3, /* the timer's, while a guest sets it */
 	VEC_SPURIOUS = 0xff
 };
 

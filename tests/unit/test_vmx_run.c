@@ -666,11 +666,36 @@ static uint64_t spec_ctrl_of(struct vcpu *c, uint64_t value)
 	return spec_ctrl_seen;
 }
 
-static bool spec_ctrl_traps(struct vcpu *c)
+/* One of the low range: do its reads trap, and its writes? They do the same. */
+static bool msr_traps(struct vcpu *c, uint32_t msr)
 {
 	const uint8_t *bitmap = vmx_of(c)->msr_bitmap;
+	bool rd = bitmap[msr / 8] >> msr % 8 & 1, wr = bitmap[2048 + msr / 8] >> msr % 8 & 1;
 
-	return bitmap[0x48 / 8] & 1 && bitmap[2048 + 0x48 / 8] & 1;
+	assert_int_equal(rd, wr);
+	return rd;
+}
+
+static bool spec_ctrl_traps(struct vcpu *c)
+{
+	return msr_traps(c, MSR_IA32_SPEC_CTRL);
+}
+
+/* Each vCPU has a bitmap to itself, and the next life begins with all of it (25.6.9). */
+static void test_deadline_passes(void **state)
+{
+	(void)state;
+	assert_true(msr_traps(v, MSR_IA32_TSC_DEADLINE));
+	vmx_msr_trap(v, MSR_IA32_TSC_DEADLINE, false, false);
+	assert_false(msr_traps(v, MSR_IA32_TSC_DEADLINE));
+	assert_true(msr_traps(v, MSR_IA32_TSC_DEADLINE - 1));
+	assert_true(msr_traps(v, MSR_IA32_TSC_DEADLINE + 1));
+	assert_true(msr_traps(w, MSR_IA32_TSC_DEADLINE));
+	vmx_msr_trap(v, MSR_IA32_TSC_DEADLINE, true, true);
+	assert_true(msr_traps(v, MSR_IA32_TSC_DEADLINE));
+	vmx_msr_trap(v, MSR_IA32_TSC_DEADLINE, false, false);
+	assert_int_equal(vmx_vcpu_reset(v), 0);
+	assert_true(msr_traps(v, MSR_IA32_TSC_DEADLINE));
 }
 
 /* Two on one core: each has its own, the hypervisor too, and none sees another's. */
@@ -736,6 +761,7 @@ int main(void)
 		T(fast_exits_keep_time),
 		T(entry_failed),
 		T(deadline),
+		T(deadline_passes),
 		T(spec_ctrl_of_each),
 	};
 

@@ -4,10 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arch/x86/apic.h"
 #include "arch/x86/pages.h"
 #include "arch/x86/tsc.h"
 #include "core/clock.h"
 #include "core/cpuid.h"
+#include "core/sched.h"
 #include "lib/assert.h"
 
 struct fake fake;
@@ -78,6 +80,43 @@ UNLESS_LINKED void sched_rearm(struct vcpu *v, uint64_t at)
 {
 	v->armed = at;
 	fake.rearms++;
+}
+
+UNLESS_LINKED bool sched_alone(const struct vcpu *v)
+{
+	(void)v;
+	return true;
+}
+
+/* The core's own timer: tests that have one link tests/unit/support/fake_machine.c. */
+UNLESS_LINKED bool apic_timer_has_deadline(void)
+{
+	return false;
+}
+
+UNLESS_LINKED uint64_t apic_timer_deadline(void)
+{
+	return 0;
+}
+
+UNLESS_LINKED void apic_timer_vector(uint8_t vector)
+{
+	(void)vector;
+}
+
+UNLESS_LINKED void apic_timer_arm(uint64_t host_tsc)
+{
+	(void)host_tsc;
+}
+
+UNLESS_LINKED void apic_timer_stop(void)
+{
+}
+
+UNLESS_LINKED bool apic_is_pending(uint8_t vector)
+{
+	(void)vector;
+	return false;
 }
 
 UNLESS_LINKED void vcpu_request(struct vcpu *v, uint32_t req)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arch/x86/desc.h"
 #include "arch/x86/pages.h"
 #include "core/cpuid.h"
 #include "core/exits.h"
@@ -215,6 +216,7 @@ static int vcpu_reset(struct vcpu *v)
 	h->tpr_threshold = 0;
 	h->traps = TRAP_HLT | TRAP_MWAIT;
 	h->deadline = ~0ull;
+	h->has_deadline = false;
 	h->tsc_offset = v->tsc_offset;
 	fake_note("reset%u", v->id);
 	return 0;
@@ -235,7 +237,8 @@ static void load(struct vcpu *v)
 
 static void put(struct vcpu *v)
 {
-	loaded(v, "put of a vCPU that is not loaded");
+	REQUIRE(!loaded(v, "put of a vCPU that is not loaded")->has_deadline,
+		"put with the core's timer");
 	fake_of(v)->on = NULL;
 	fake_here()->current = NULL;
 	v->st_valid = 0;
@@ -447,6 +450,9 @@ static void check_entry(const struct vcpu *v, struct fake_vcpu *h)
 	REQUIRE(c->fpu == h->fpu, "an entry with another vCPU's FPU registers");
 	REQUIRE(c->xcr0 == v->xcr0 && c->xss == v->xss, "an entry with another vCPU's XCR0");
 	REQUIRE(h->tsc_offset == v->tsc_offset, "an entry with an old TSC offset");
+	/* 25.3: the timer knows nothing of the offset. */
+	REQUIRE(!h->has_deadline || !h->tsc_offset, "a deadline passes in another TSC");
+	REQUIRE(h->has_deadline == (c->vector == VEC_DEADLINE), "an entry with another's timer");
 	/* 27.2.1.1 */
 	REQUIRE(v->vid || h->tpr_threshold <= lapic_tpr(v) >> 4,
 		"an entry with the TPR threshold above TPR");
@@ -474,9 +480,7 @@ static void leave_guest(struct vcpu *v)
 /* An exit that comes before the guest's next instruction. */
 static enum hv_reason at_once(struct vcpu *v, const struct fake_vcpu *h)
 {
-	const struct fake_cpu *c = fake_here();
-
-	if ((c->timer && c->timer <= fake.tsc) || c->kicked)
+	if (fake_pending(fake_here()))
 		return EXIT_HOST_IRQ;
 	if (hv_caps.features & HV_F_DEADLINE && h->deadline <= fake.tsc)
 		return EXIT_DEADLINE;
@@ -496,7 +500,7 @@ static bool spend(struct fake_vcpu *h)
 
 	if (hv_caps.features & HV_F_DEADLINE)
 		stop = MIN(stop, h->deadline);
-	if (fake_here()->timer)
+	if (fake_here()->timer && !fake_here()->stale)
 		stop = MIN(stop, fake_here()->timer);
 	stop = MIN(stop, end);
 	if (stop < fake.tsc)
@@ -625,10 +629,10 @@ static void pio_trap(struct vm *vm, uint16_t port, uint32_t count, bool on)
 
 static void msr_trap(struct vcpu *v, uint32_t msr, bool rd, bool wr)
 {
-	(void)v;
-	(void)msr;
-	(void)rd;
-	(void)wr;
+	struct fake_vcpu *h = loaded(v, "msr_trap of a vCPU that is not loaded");
+
+	if (msr == MSR_IA32_TSC_DEADLINE)
+		h->has_deadline = !rd && !wr;
 }
 
 static void set_traps(struct vcpu *v, uint32_t mask)

@@ -52,6 +52,7 @@ struct fake_vcpu {
 	bool want_intr, want_nmi, pending_db;
 	uint8_t tpr_threshold;
 	uint64_t tsc_offset, deadline;
+	bool has_deadline; /* IA32_TSC_DEADLINE passes, which is the core's */
 	enum apic_mode apic_mode;
 	uint32_t traps;
 	uint64_t fpu;		 /* what the guest has in its registers */

@@ -71,14 +71,42 @@ _Noreturn void fake_machine_stop(void)
 	longjmp(out, 1);
 }
 
+/* Tests that link core/sched.c have the real one. */
+__attribute__((weak)) void sched_deadline_came(void)
+{
+}
+
+/* The vector is the one that the timer had when its time came. */
+static void tick(struct fake_cpu *c)
+{
+	if (c->stale || !c->timer || c->timer > fake.tsc)
+		return;
+	c->stale = machine.keeps_deadline;
+	if (!c->stale)
+		c->timer = 0;
+	if (c->vector == VEC_DEADLINE)
+		c->deadline_came = true;
+	else
+		c->came = true;
+}
+
+bool fake_pending(struct fake_cpu *c)
+{
+	tick(c);
+	return c->came || c->deadline_came || c->kicked;
+}
+
 void fake_irq_window(void)
 {
 	struct fake_cpu *c = fake_here();
 
 	machine.windows++;
-	if (c->timer && c->timer <= fake.tsc)
-		c->timer = 0;
-	c->kicked = false;
+	tick(c);
+	c->came = c->kicked = false;
+	if (c->deadline_came) {
+		c->deadline_came = false;
+		sched_deadline_came();
+	}
 	if (fake.tsc >= machine.until)
 		fake_machine_stop();
 }
@@ -92,15 +120,14 @@ void fake_idle(void)
 	machine.sleeps++;
 	if (machine.asleep)
 		machine.asleep();
-	if (c->kicked) {
-		c->kicked = false;
+	if (fake_pending(c)) {
+		fake_irq_window();
 		return;
 	}
-	if (!c->timer || c->timer > machine.until)
+	if (!c->timer || c->stale || c->timer > machine.until)
 		fake_machine_stop();
-	if (c->timer > fake.tsc)
-		fake.tsc = c->timer;
-	c->timer = 0;
+	fake.tsc = MAX(fake.tsc, c->timer);
+	fake_irq_window();
 }
 
 void fake_hlt(void)
@@ -126,9 +153,18 @@ void apic_send_ipi(uint32_t apic_id, uint8_t vector)
 	c->kicked = true;
 }
 
+void fake_set_timer(uint64_t host_tsc)
+{
+	struct fake_cpu *c = fake_here();
+
+	tick(c);
+	c->timer = host_tsc;
+	c->stale = false;
+}
+
 void apic_timer_arm(uint64_t host_tsc)
 {
-	fake_here()->timer = host_tsc;
+	fake_set_timer(host_tsc);
 	fake_here()->arms++;
 	if (machine.arming)
 		machine.arming();
@@ -136,7 +172,38 @@ void apic_timer_arm(uint64_t host_tsc)
 
 void apic_timer_stop(void)
 {
-	fake_here()->timer = 0;
+	fake_set_timer(0);
+}
+
+bool apic_timer_has_deadline(void)
+{
+	return machine.has_deadline;
+}
+
+uint64_t apic_timer_deadline(void)
+{
+	struct fake_cpu *c = fake_here();
+	uint64_t at;
+
+	tick(c);
+	at = c->timer;
+	if (machine.read_deadline)
+		machine.read_deadline();
+	return at;
+}
+
+void apic_timer_vector(uint8_t vector)
+{
+	tick(fake_here());
+	fake_here()->vector = vector;
+}
+
+bool apic_is_pending(uint8_t vector)
+{
+	struct fake_cpu *c = fake_here();
+
+	tick(c);
+	return vector == VEC_DEADLINE ? c->deadline_came : c->came;
 }
 
 /* ---- FPU: SDM vol. 1 13.7 wants every component of the mask enabled in XCR0 ---- */

@@ -27,6 +27,9 @@ struct fake_cpu {
 	uint64_t cr3, xcr0, xss;
 	uint64_t fpu;			    /* all of its registers in one number */
 	uint64_t timer;			    /* host TSC; 0: stopped */
+	uint8_t vector;			    /* of the timer; 0: VEC_TIMER */
+	bool came, deadline_came;	    /* VEC_TIMER, VEC_DEADLINE is pending */
+	bool stale;			    /* timer is of what has come */
 	unsigned int arms;		    /* of the timer */
 	unsigned int kicks;		    /* interrupts sent to it */
 	bool kicked;			    /* one is pending */
@@ -62,6 +65,11 @@ struct fake_machine {
 	/* Called when a core has set its timer, or the guest's deadline: others do what they do
 	 * meanwhile. */
 	void (*arming)(void);
+	/* Called when a core has read its deadline, before it does anything about it. */
+	void (*read_deadline)(void);
+	bool has_deadline; /* the cores' timers have that mode */
+	/* One that has come stays in the register, as with Bochs 2.7. */
+	bool keeps_deadline;
 	uint32_t pkru;
 	unsigned int sleeps, windows;
 	bool off; /* machine_off() was called */
@@ -72,6 +80,11 @@ extern struct fake_machine machine;
 /* XMM registers. */
 extern uint8_t fake_xmm[16][16], fake_ymm[16][32], fake_mmx[8][8];
 extern bool fake_avx_off, fake_x87_waits; /* what fpu_ymm() and fpu_mmx() find */
+
+/* Writes this core's IA32_TSC_DEADLINE, as a guest does that has it. */
+void fake_set_timer(uint64_t host_tsc);
+/* Is an interrupt pending on core C, its timer's or a kick? */
+bool fake_pending(struct fake_cpu *c);
 
 /* CORES cores that are on, time 0, no CPUID leaves, an empty log. Calls none of core/. */
 void fake_machine_reset(unsigned int cores);
