@@ -177,6 +177,37 @@ static void test_storm(void **state)
 	assert_in_range(v->exits[EXIT_HOST_IRQ], 990, 1001);
 }
 
+static unsigned int ticks;
+
+static void tick(struct vcpu *c)
+{
+	if (vapic_get(c, APIC_ISR + 0x70)) {
+		ticks++;
+		lapic_eoi(c);
+		arm(c);
+	} else if (!core()->timer) {
+		arm(c);
+	}
+	fake_guest(c)->rflags |= RFLAGS_IF;
+}
+
+/* A cap ends its turns, and what was armed then is late by the rest of a window at most. */
+static void test_cap(void **state)
+{
+	static const struct fake_step steps[] = {{.guest = tick, .ticks = MS / 10}};
+
+	(void)state;
+	vm->cap = 50;
+	ticks = 0;
+	FAKE_SCRIPT(v, steps);
+	fake_of(v)->repeat = true;
+	fake_machine_run(0, 1001 * MS);
+	assert_in_range(fake_of(v)->guest_ticks, 490 * MS, 510 * MS);
+	assert_in_range(ticks, 150, 175);
+	/* One a window, and each by the preemption timer. */
+	assert_in_range(v->exits[EXIT_DEADLINE], 9, 11);
+}
+
 /* One that never comes, and what is left of it when the guest dies. */
 static void test_crash_leaves_nothing(void **state)
 {
@@ -506,6 +537,7 @@ int main(void)
 		K(masked),
 		T(storm),
 		K(storm),
+		T(cap),
 		T(crash_leaves_nothing),
 		T(idle_guest),
 		K(idle_guest),
