@@ -332,15 +332,19 @@ void vmx_set_tsc_offset(struct vcpu *v, uint64_t offset)
 	(void)v;
 }
 
+/* What a guest is given behind a deadline that is past, in ticks of the TSC. */
+#define PAST_TURN 1024
+
 /*
  * The preemption timer counts only while the guest runs, so an armed one is set anew each time the
  * exit took core/'s time; parked at its maximum it may run for seconds before it ends in an exit
- * that means nothing.
+ * that means nothing. Set to 0 it ends a turn before its first instruction (25.5.1): where
+ * a guest's timers come faster than they are handled it would never get on.
  */
 void vmx_set_deadline(struct vcpu *v, uint64_t host_tsc)
 {
 	struct vmx_vcpu *vv = vmx_of(v);
-	uint64_t now, ticks;
+	uint64_t now, turn;
 
 	if (host_tsc == ~0ull) {
 		if (!vv->timer_parked)
@@ -349,8 +353,8 @@ void vmx_set_deadline(struct vcpu *v, uint64_t host_tsc)
 		return;
 	}
 	now = rdtsc();
-	ticks = host_tsc > now ? ((host_tsc - now) >> vmx_controls.timer_shift) + 1 : 0;
-	vmwrite(VMCS_PREEMPTION_TIMER, MIN(ticks, 0xffffffffull));
+	turn = host_tsc > now ? host_tsc - now : PAST_TURN;
+	vmwrite(VMCS_PREEMPTION_TIMER, MIN((turn >> vmx_controls.timer_shift) + 1, 0xffffffffull));
 	vv->timer_parked = false;
 }
 

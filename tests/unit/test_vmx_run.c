@@ -575,8 +575,9 @@ static void test_deadline(void **state)
 	fake.tsc = 1000;
 	vmx_set_deadline(v, 1000 + 320);
 	assert_int_equal(vmread(VMCS_PREEMPTION_TIMER), 11);
+	/* However late it is, the guest gets on: 0 would end its turn before an instruction. */
 	vmx_set_deadline(v, 900);
-	assert_int_equal(vmread(VMCS_PREEMPTION_TIMER), 0);
+	assert_in_range(vmread(VMCS_PREEMPTION_TIMER), 2, 100);
 	vmx_set_deadline(v, 1000 + (1ull << 60));
 	assert_int_equal(vmread(VMCS_PREEMPTION_TIMER), 0xffffffff);
 	vmx_set_deadline(v, 1001);
