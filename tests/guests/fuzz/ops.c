@@ -13,6 +13,7 @@
  */
 #define HOLE	0xc0000000u
 #define RAM_END 0x1000000u
+#define NO_PORT 0xed
 
 static uint64_t phys_width(void)
 {
@@ -119,7 +120,7 @@ uint32_t safe_delivery(uint32_t value)
 	return value;
 }
 
-/* The paravirtual clock is written where this says: not into code. */
+/* The paravirtual clock and word of EOI are written where this says: not into code. */
 static uint64_t safe_clock(uint64_t value)
 {
 	if (value < BIT(32))
@@ -142,7 +143,8 @@ static uint64_t safe_msr_value(uint32_t msr, uint64_t value)
 {
 	if (msr == MSR_SYSENTER_ESP || msr == MSR_SYSENTER_EIP || msr == MSR_LSTAR)
 		return safe_entry(msr, value);
-	if (msr == 0x4b564d00 || msr == 0x4b564d01 || msr == 0x11 || msr == 0x12)
+	if (msr == 0x4b564d00 || msr == 0x4b564d01 || msr == 0x4b564d04 || msr == 0x11 ||
+	    msr == 0x12)
 		return safe_clock(value);
 	if ((msr >= 0x82f && msr <= 0x837) || msr == 0x83f)
 		return (value & ~0xffffffffull) | safe_delivery((uint32_t)value);
@@ -284,10 +286,12 @@ static void op_string(struct stream *s)
 
 	if (rdi >= APIC - 0x10000 && rdi < APIC + 0x2000 && below(s, 4))
 		count &= 7;
-	/* ICR, the vector table and redirection entries get values that were looked at only. */
+	/* ICR, the vector table and redirection entries get values that were looked at only: those
+	 * of ports and memory where nothing is. */
 	if ((rdi >= APIC - 0x8000 && rdi < APIC + 0x1000) ||
 	    (rdi >= IOAPIC - 0x8000 && rdi < IOAPIC + 0x1000))
-		rax = safe_delivery((uint32_t)rax), rsi = HOLE, count &= 15, down = false;
+		rax = safe_delivery((uint32_t)rax), rsi = HOLE, port = NO_PORT, count &= 15,
+		down = false;
 	if (down)
 		__asm__ volatile("std");
 	switch (below(s, 10)) {
@@ -735,13 +739,18 @@ static void op_iret(struct stream *s)
 	i_iret(frame);
 }
 
-/* Woken by its own timer: whatever state the APIC was in. */
+/*
+ * Woken by its own timer: whatever state the APIC was in. On QEMU not by a single interrupt, which
+ * may come between STI and HLT there.
+ */
 static void op_halt(struct stream *s)
 {
+	bool periodic = below(s, 2) || is_qemu();
+
 	rt_reset_apic();
 	write_cr8(0);
 	mmio_write(APIC + 0x3e0, 0xb);
-	mmio_write(APIC + 0x320, V_TIMER | (below(s, 2) ? 0x20000 : 0));
+	mmio_write(APIC + 0x320, V_TIMER | (periodic ? 0x20000 : 0));
 	mmio_write(APIC + 0x380, 1000 + below(s, 100000));
 	__asm__ volatile("sti; hlt; cli");
 	mmio_write(APIC + 0x320, 0x10000);
