@@ -43,6 +43,10 @@ int try_user_code(const uint8_t *bytes, size_t n, uint64_t argument);
 /* SET(old) with two bits flipped, of which at least one is in REFUSED: #GP like each alone. */
 void try_pairs(void (*set)(uint64_t), uint64_t old, uint64_t refused, const char *name);
 
+/* SET(old) with each combination of COUNT bits flipped: #GP where one of them is in REFUSED. */
+void try_combinations(void (*set)(uint64_t), uint64_t old, uint64_t refused, const uint8_t *bits,
+		      unsigned int count, const char *name);
+
 /* What the second processor does next; NULL: it waits. It keeps on until the first one starts it
  * anew. */
 extern void (*volatile second_job)(void);

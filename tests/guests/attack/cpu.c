@@ -76,6 +76,8 @@ static void cr0(void)
 /* Those that no processor has, those that are hidden, and those that 64-bit mode forbids. */
 static void cr4(void)
 {
+	/* PSE PAE PGE LA57 PCIDE SMEP SMAP PKE: what paging goes by. */
+	static const uint8_t paging[] = {4, 5, 7, 12, 17, 20, 21, 22};
 	uint64_t old = CR4_NOW, refused = 0;
 
 	for (unsigned int bit = 0; bit < 64; bit++) {
@@ -92,6 +94,7 @@ static void cr4(void)
 		write_cr4(old);
 	}
 	try_pairs(set_cr4, old, refused, "CR4");
+	try_combinations(set_cr4, old, refused, paging, ARRAY_SIZE(paging), "CR4");
 	if (!(cpuid(1, 0).ecx & BIT(17)))
 		return;
 	write_cr3(read_cr3() | 0x18);

@@ -140,6 +140,7 @@ static void set_efer(uint64_t value)
 
 static void efer(void)
 {
+	static const uint8_t defined[] = {0, 8, 10, 11, 12, 13, 14, 15};
 	uint64_t old = rdmsr(EFER), refused = 0;
 
 	for (unsigned int bit = 0; bit < 64; bit++) {
@@ -156,6 +157,7 @@ static void efer(void)
 		wrmsr(EFER, old);
 	}
 	try_pairs(set_efer, old, refused, "EFER");
+	try_combinations(set_efer, old, refused, defined, ARRAY_SIZE(defined), "EFER");
 	EXPECT(rdmsr(EFER) == old, "EFER %lx, was %lx", rdmsr(EFER), old, 0);
 }
 

@@ -5,7 +5,7 @@
 #include "tests/guests/rt/rt.h"
 
 #define COM1	  0x3f8
-#define NAP	  1000000u /* ticks of the APIC timer: a millisecond at 1 GHz */
+#define NAP	  10000000u /* ticks of the APIC timer: 10 milliseconds at 1 GHz */
 #define PM_TMR	  0x608
 #define PM_TMR_HZ 3579545ull
 #define PATTERN	  ((volatile uint64_t *)0x800000)
