@@ -1,8 +1,10 @@
-"""A guest that attacks (tests/guests/attack), beside others that must not notice."""
+"""A guest that attacks (tests/guests/attack), then one that switches tasks in every wrong way, then one that fuzzes,
+beside others that must not notice."""
 import re
 
 import pytest
 
+import fuzzer
 from guests import SOON, SecondPort, linux_files, linux_vm, vm
 from witness import CONFIG, FILE, PART, Lines, Witness
 
@@ -35,7 +37,7 @@ class Linux:
     def begin(self):
         self.port.accept()
         self.port.expect(b"socle-guest# ", 300)
-        self.type("dd if=/dev/urandom of=/file bs=65536 count=16")
+        self.type("dd if=/dev/urandom of=/file bs=65536 count=4")
         self.sum = self.run("echo sum: $(md5sum </file)", rb"sum: ([0-9a-f]{32})").group(1)
 
     def type(self, command):
@@ -73,29 +75,38 @@ def results(text):
     return said
 
 
-def attack(boot, accel, linux=None):
+def start(m, name):
+    """From the monitor. What is typed goes to the witness again."""
+    m.send("\x1d")
+    m.expect("socle> ")
+    m.send(f"start {name}\r")
+    m.expect(f"socle: vm {name}: started")
+    m.send("\x1d")
+
+
+class Neighbours:
+    """The witness, and a Linux where there is one."""
+
+    def __init__(self, machine, linux):
+        self.witness, self.linux = Witness(machine), linux
+
+    def ask(self):
+        self.witness.ask()
+        if self.linux:
+            self.linux.ask()
+
+
+def follow(m, neighbours):
     """Each case gives what a processor would give; each neighbour is asked after each. A fourth VM falls, again and
     again, until it is not started any more."""
-    # Bochs's second is long: a part of it for each kind of exit there. And its NMIs do not bear a neighbour on
-    # the same core, and QEMU's first core no Linux on another (docs/hardware.md).
-    options, cpus = ("flood_ms=1000", "0-1") if accel == "tcg" else ("flood_ms=50 rounds=100", "1-2")
-    config = (CONFIG + vm("triple64.bin", "bad", kind="flat64", on_crash="restart", cpus="0") +
-              vm("attack.elf", "attack", vcpus=2, kind="multiboot", platform="pc", cmdline=options, cpus=cpus, **DEBUG))
-    files = [FILE, "triple64.bin", "attack.elf"]
-    if linux:
-        config += linux_vm("128M", name="linux", cmdline=SOON, console="com2", cpus="0")
-    m = boot(config, files + (linux_files() if linux else []), accel, timeout=900,
-             cpus=2 if accel == "tcg" else 3, com2=linux and linux.port.address)
-    witness, lines, given_up, end = Witness(m), Lines(), False, ""
-    if linux:
-        linux.begin()
+    witness, lines, given_up, end = neighbours.witness, Lines(), False, ""
     while not (end and given_up and witness.answered == witness.asked):
         found = m.expect(EVENT, 300).groupdict()
         if found["attack"] is not None:
             if (lines.feed(found["attack"]) or "").startswith("case "):
                 witness.send()
-                if linux:
-                    linux.ask()
+                if neighbours.linux:
+                    neighbours.linux.ask()
         elif found["witness"] is not None:
             witness.feed(found["witness"])
         elif found["end"]:
@@ -106,11 +117,50 @@ def attack(boot, accel, linux=None):
     assert {case: text for case, text in said.items() if text != "ok"} == {}
     assert end.endswith("exited 33")
     assert list(said) == CASES
+
+
+def switch_tasks(m, neighbours):
+    """tests/guests/conform/tasks.c, whose results test_conform.py compares with a processor's: to tasks that are not
+    there, busy, too short or of no type, with selectors that are wrong, by gates, interrupts and IRET."""
+    start(m, "tasks")
+    m.expect("conform: end", 300)
+    m.expect("socle: vm tasks: shut down", 60)
+    neighbours.ask()
+
+
+def fuzz(m, neighbours):
+    """The Linux is asked at each fourth report."""
+    start(m, "fuzz")
+    fuzzer.watch(m, lambda n: neighbours.witness.ask() if n % 4 else neighbours.ask())
+    neighbours.ask()
+    fuzzer.check(m.text())
+
+
+def attack(boot, accel, linux=None, flood_ms=1000):
+    # Bochs's NMIs do not bear a neighbour on the same core, and QEMU's first core no Linux on another
+    # (docs/hardware.md).
+    options, cpus = (f"flood_ms={flood_ms}", "0-1") if accel == "tcg" else (f"flood_ms={flood_ms} rounds=100", "1-2")
+    config = (CONFIG + vm("triple64.bin", "bad", kind="flat64", on_crash="restart", cpus="0") +
+              vm("attack.elf", "attack", vcpus=2, kind="multiboot", platform="pc", cmdline=options, cpus=cpus, **DEBUG))
+    files = [FILE, "triple64.bin", "attack.elf"]
     if linux:
+        config += vm("conform32.bin", "tasks", "64M", 2, kind="flat32", autostart="no", cpus=cpus)
+        config += fuzzer.section(accel, autostart="no", cpus=cpus)
+        config += linux_vm("128M", name="linux", cmdline=SOON, console="com2", cpus="0")
+        files += ["conform32.bin", fuzzer.FILE, *linux_files()]
+    m = boot(config, files, accel, timeout=900 + fuzzer.TIMEOUT, cpus=2 if accel == "tcg" else 3,
+             com2=linux and linux.port.address)
+    neighbours = Neighbours(m, linux)
+    if linux:
+        linux.begin()
+    follow(m, neighbours)
+    if linux:
+        switch_tasks(m, neighbours)
+        fuzz(m, neighbours)
         linux.end()
         m.expect("socle: vm linux: shut down")
-    witness.ask()
-    witness.stop()
+    neighbours.witness.ask()
+    neighbours.witness.stop()
     m.finish()
     assert len(re.findall("socle: vm bad: crashed: triple fault", m.text())) == 6
     # The second is QEMU's, where zeroing a VM's memory may keep a core busy for long (docs/hardware.md).
@@ -119,7 +169,7 @@ def attack(boot, accel, linux=None):
     assert [line for line in m.errors() if not any(text in line for text in expected)] == []
 
 
-@pytest.mark.weight(2)
+@pytest.mark.weight(4)
 def test_attack(boot):
     """On AMD-V, and beside Debian's Linux."""
     attack(boot, "tcg", Linux())
@@ -128,9 +178,12 @@ def test_attack(boot):
 @pytest.mark.extra
 @pytest.mark.weight(6)
 def test_attack_on_vt_x(boot):
+    """A whole second of each kind of exit, and virtual-interrupt delivery, which Debian's kernel cannot have on Bochs
+    (docs/hardware.md)."""
     attack(boot, "bochs")
 
 
-@pytest.mark.weight(8)
+@pytest.mark.weight(9)
 def test_attack_on_vt_x_beside_linux(boot):
-    attack(boot, "bochs", Linux())
+    """Bochs's second is long: a part of it for each kind of exit."""
+    attack(boot, "bochs", Linux(), flood_ms=50)
