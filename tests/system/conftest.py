@@ -125,7 +125,7 @@ def boot(request, tmp_path):
     machines = []
 
     def start(config, files=(), accel="bochs", cpus=2, memory=512, model=None, usb=False, stay=False, timeout=180,
-              com2=None, efi=None, qmp=None, device=None):
+              com2=None, efi=None, qmp=None, device=None, ips=None):
         image, socle_cfg = str(tmp_path / "disk.img"), "none"
         if config is not None:
             (tmp_path / "socle.cfg").write_bytes(config.encode() if isinstance(config, str) else config)
@@ -140,6 +140,7 @@ def boot(request, tmp_path):
         if accel == "bochs" and not model and not any("vmlinu" in str(f) for f in files):
             model = BOCHS_NEWEST
         command += ["--model", model] if model else []
+        command += ["--ips", str(ips)] if ips and accel == "bochs" else []
         command += ["--usb"] if usb else []
         command += ["--stay"] if stay else []
         command += ["--com2", com2] if com2 else []
