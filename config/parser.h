@@ -21,23 +21,22 @@ typedef void config_value_parser(struct parser *p, const struct config_key *key,
 
 /* A word that a value may be. */
 struct config_choice {
-	const char *name;
-	uint64_t value;
+	char name[12];
+	uint32_t value;
 };
 
 struct config_key {
 	const char *name;
-	size_t prefix; /* so much of the name stands in the file, the user's word behind it; 0: all
-			*/
 	config_value_parser *parse;
-	size_t offset; /* of the field in struct config_socle or struct config_vm */
-	size_t size;   /* of the field, for numbers and choices */
-
-	uint64_t min, max;    /* numbers and sizes */
-	uint64_t multiple_of; /* sizes */
 	const struct config_choice *choices;
-	size_t choice_count;
+	uint64_t multiple_of; /* sizes */
+	uint32_t min, max;    /* numbers and sizes */
+	uint16_t offset;      /* of the field in struct config_socle or struct config_vm */
+	uint16_t size;	      /* of the field, for numbers and choices */
 
+	uint8_t prefix; /* so much of the name stands in the file, the user's word behind it; 0: all
+			 */
+	uint8_t choice_count;
 	bool required;
 	bool repeats; /* each line adds to the field's list */
 	bool may_be_empty;

@@ -21,8 +21,8 @@ struct svm_features svm_features;
 
 /* Bits of raw[] by the manual's names. What differs between two cores in one of these matters. */
 struct cap_bit {
-	enum svm_raw raw;
-	uint64_t mask;
+	uint8_t raw; /* enum svm_raw */
+	uint32_t mask;
 	const char *name;
 	const char *missing; /* required: what to do without it. NULL: optional */
 };

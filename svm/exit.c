@@ -449,42 +449,29 @@ static enum exit_next on_unknown(struct vcpu *v, struct hv_exit *x)
 
 typedef enum exit_next exit_handler(struct vcpu *v, struct hv_exit *x);
 
-/* A handler, or the reason that says all. Codes with neither are never asked for. */
-static const struct {
-	exit_handler *handler;
-	enum hv_reason reason;
-} exits[VMEXIT_TABLE_END] = {
-	[VMEXIT_INTR] = {.handler = on_intr},
-	[VMEXIT_NMI] = {.handler = on_nmi},
-	[VMEXIT_SMI] = {.handler = on_smi},
-	[VMEXIT_INIT] = {.handler = on_init},
-	[VMEXIT_VINTR] = {.handler = on_vintr},
-	[VMEXIT_CR0_SEL_WRITE] = {.handler = on_cr},
-	[VMEXIT_RDPMC] = {.reason = EXIT_RDPMC},
-	[VMEXIT_RSM] = {.reason = EXIT_UD},
-	[VMEXIT_IRET] = {.handler = on_iret},
-	[VMEXIT_INVD] = {.reason = EXIT_INVD},
-	[VMEXIT_PAUSE] = {.reason = EXIT_PAUSE},
-	[VMEXIT_HLT] = {.handler = on_hlt},
-	[VMEXIT_INVLPGA] = {.reason = EXIT_UD},
-	[VMEXIT_FERR_FREEZE] = {.handler = on_ferr_freeze},
-	[VMEXIT_SHUTDOWN] = {.reason = EXIT_TRIPLE},
-	[VMEXIT_VMRUN] = {.reason = EXIT_UD},
-	[VMEXIT_VMLOAD] = {.reason = EXIT_UD},
-	[VMEXIT_VMSAVE] = {.reason = EXIT_UD},
-	[VMEXIT_STGI] = {.reason = EXIT_UD},
-	[VMEXIT_CLGI] = {.reason = EXIT_UD},
-	[VMEXIT_SKINIT] = {.reason = EXIT_UD},
-	[VMEXIT_ICEBP] = {.handler = on_icebp},
-	[VMEXIT_WBINVD] = {.reason = EXIT_WBINVD},
-	[VMEXIT_MONITOR] = {.reason = EXIT_MONITOR},
-	[VMEXIT_MWAIT] = {.reason = EXIT_MWAIT},
-	[VMEXIT_XSETBV] = {.reason = EXIT_XSETBV},
-	[VMEXIT_RDPRU] = {.reason = EXIT_UD},
-	[VMEXIT_INVLPGB] = {.reason = EXIT_UD},
-	[VMEXIT_INVLPGB_ILLEGAL] = {.reason = EXIT_UD},
-	[VMEXIT_MCOMMIT] = {.reason = EXIT_UD},
-	[VMEXIT_TLBSYNC] = {.reason = EXIT_UD},
+/* Where the reason says all. Codes with neither that nor a handler are never asked for. */
+static const uint8_t reasons[VMEXIT_TABLE_END] = {
+	[VMEXIT_RDPMC] = EXIT_RDPMC,
+	[VMEXIT_RSM] = EXIT_UD,
+	[VMEXIT_INVD] = EXIT_INVD,
+	[VMEXIT_PAUSE] = EXIT_PAUSE,
+	[VMEXIT_INVLPGA] = EXIT_UD,
+	[VMEXIT_SHUTDOWN] = EXIT_TRIPLE,
+	[VMEXIT_VMRUN] = EXIT_UD,
+	[VMEXIT_VMLOAD] = EXIT_UD,
+	[VMEXIT_VMSAVE] = EXIT_UD,
+	[VMEXIT_STGI] = EXIT_UD,
+	[VMEXIT_CLGI] = EXIT_UD,
+	[VMEXIT_SKINIT] = EXIT_UD,
+	[VMEXIT_WBINVD] = EXIT_WBINVD,
+	[VMEXIT_MONITOR] = EXIT_MONITOR,
+	[VMEXIT_MWAIT] = EXIT_MWAIT,
+	[VMEXIT_XSETBV] = EXIT_XSETBV,
+	[VMEXIT_RDPRU] = EXIT_UD,
+	[VMEXIT_INVLPGB] = EXIT_UD,
+	[VMEXIT_INVLPGB_ILLEGAL] = EXIT_UD,
+	[VMEXIT_MCOMMIT] = EXIT_UD,
+	[VMEXIT_TLBSYNC] = EXIT_UD,
 };
 
 static exit_handler *handler_of(uint64_t code)
@@ -497,9 +484,30 @@ static exit_handler *handler_of(uint64_t code)
 		return on_dr;
 	if (code < VMEXIT_INTR)
 		return on_exception;
-	if (code < VMEXIT_TABLE_END && exits[code].handler)
-		return exits[code].handler;
-	return on_unknown;
+	switch (code) {
+	case VMEXIT_INTR:
+		return on_intr;
+	case VMEXIT_NMI:
+		return on_nmi;
+	case VMEXIT_SMI:
+		return on_smi;
+	case VMEXIT_INIT:
+		return on_init;
+	case VMEXIT_VINTR:
+		return on_vintr;
+	case VMEXIT_CR0_SEL_WRITE:
+		return on_cr;
+	case VMEXIT_IRET:
+		return on_iret;
+	case VMEXIT_HLT:
+		return on_hlt;
+	case VMEXIT_FERR_FREEZE:
+		return on_ferr_freeze;
+	case VMEXIT_ICEBP:
+		return on_icebp;
+	default:
+		return on_unknown;
+	}
 }
 
 enum exit_next svm_handle_exit(struct vcpu *v, struct hv_exit *x)
@@ -517,7 +525,7 @@ enum exit_next svm_handle_exit(struct vcpu *v, struct hv_exit *x)
 		return on_vmmcall(v);
 	if ((uint32_t)code == (uint32_t)VMEXIT_INVALID)
 		return on_invalid(v, x);
-	if (code < VMEXIT_TABLE_END && exits[code].reason != EXIT_NONE)
-		return leave(v, x, exits[code].reason);
+	if (code < VMEXIT_TABLE_END && reasons[code] != EXIT_NONE)
+		return leave(v, x, reasons[code]);
 	return handler_of(code)(v, x);
 }

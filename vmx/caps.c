@@ -59,83 +59,50 @@ void vmx_probe(struct hv_caps *caps)
 		raw[RAW_EPT_VPID] = rdmsr(MSR_IA32_VMX_EPT_VPID_CAP);
 }
 
-/* REQUIRED: without it Socle does not start. OPTIONAL: on where it is there. ALLOWED: must be
- * possible, starts off. */
-enum need { REQUIRED, OPTIONAL, ALLOWED };
-
-struct control {
-	uint32_t bit;
-	enum need need;
-	const char *name; /* as in the manual */
-};
-
-static const struct control pin_controls[] = {
-	{PIN_EXTERNAL_INTR, REQUIRED, "external-interrupt exiting"},
-	{PIN_NMI, REQUIRED, "NMI exiting"},
-	{PIN_VIRTUAL_NMI, REQUIRED, "virtual NMIs"},
-	{PIN_PREEMPTION_TIMER, OPTIONAL, "activate VMX-preemption timer"},
-	{0, 0, NULL},
-};
-
-static const struct control proc_controls[] = {
-	{PROC_INTR_WINDOW, ALLOWED, "interrupt-window exiting"},
-	{PROC_TSC_OFFSET, REQUIRED, "use TSC offsetting"},
-	{PROC_HLT, REQUIRED, "HLT exiting"},
-	{PROC_MWAIT, REQUIRED, "MWAIT exiting"},
-	{PROC_RDPMC, REQUIRED, "RDPMC exiting"},
-	{PROC_TPR_SHADOW, REQUIRED, "use TPR shadow"},
-	{PROC_NMI_WINDOW, ALLOWED, "NMI-window exiting"},
-	{PROC_MOV_DR, ALLOWED, "MOV-DR exiting"},
-	{PROC_IO_BITMAPS, REQUIRED, "use I/O bitmaps"},
-	{PROC_MSR_BITMAPS, REQUIRED, "use MSR bitmaps"},
-	{PROC_MONITOR, REQUIRED, "MONITOR exiting"},
-	{PROC_SECONDARY, REQUIRED, "activate secondary controls"},
-	{0, 0, NULL},
-};
-
-static const struct control proc2_controls[] = {
-	{PROC2_EPT, REQUIRED, "enable EPT"},
-	{PROC2_RDTSCP, OPTIONAL, "enable RDTSCP"},
-	{PROC2_VPID, REQUIRED, "enable VPID"},
-	{PROC2_WBINVD, OPTIONAL, "WBINVD exiting"},
-	{PROC2_UNRESTRICTED, REQUIRED, "unrestricted guest"},
-	{PROC2_INVPCID, OPTIONAL, "enable INVPCID"},
-	{PROC2_XSAVES, OPTIONAL, "enable XSAVES/XRSTORS"},
-	{PROC2_NOTIFY, OPTIONAL, "notify VM exiting"},
-	{0, 0, NULL},
-};
-
-static const struct control exit_controls[] = {
-	{EXIT_SAVE_DEBUG, REQUIRED, "save debug controls"},
-	{EXIT_HOST_64, REQUIRED, "host address-space size"},
-	{EXIT_SAVE_PAT, REQUIRED, "save IA32_PAT"},
-	{EXIT_LOAD_PAT, REQUIRED, "load IA32_PAT"},
-	{EXIT_SAVE_EFER, REQUIRED, "save IA32_EFER"},
-	{EXIT_LOAD_EFER, REQUIRED, "load IA32_EFER"},
-	{EXIT_SAVE_TIMER, OPTIONAL, "save VMX-preemption timer value"},
-	{0, 0, NULL},
-};
-
-static const struct control entry_controls[] = {
-	{ENTRY_LOAD_DEBUG, REQUIRED, "load debug controls"},
-	{ENTRY_IA32E, ALLOWED, "IA-32e mode guest"},
-	{ENTRY_LOAD_PAT, REQUIRED, "load IA32_PAT"},
-	{ENTRY_LOAD_EFER, REQUIRED, "load IA32_EFER"},
-	{0, 0, NULL},
-};
-
 static const struct group {
 	enum vmx_raw raw;
+	uint32_t required; /* without one of these Socle does not start */
+	uint32_t optional; /* on where they are there */
+	uint32_t allowed;  /* must be possible, start off */
 	const char *name;
-	const struct control *controls;
+	const char *bits; /* all these, as in the manual, the lowest first */
 	uint32_t *value;
 } groups[] = {
-	{RAW_PIN, "pin-based control", pin_controls, &vmx_controls.pin},
-	{RAW_PROC, "processor-based control", proc_controls, &vmx_controls.proc},
-	{RAW_PROC2, "secondary processor-based control", proc2_controls, &vmx_controls.proc2},
-	{RAW_EXIT, "VM-exit control", exit_controls, &vmx_controls.exit},
-	{RAW_ENTRY, "VM-entry control", entry_controls, &vmx_controls.entry},
+	{RAW_PIN, PIN_EXTERNAL_INTR | PIN_NMI | PIN_VIRTUAL_NMI, PIN_PREEMPTION_TIMER, 0,
+	 "pin-based control",
+	 "external-interrupt exiting\0NMI exiting\0virtual NMIs\0activate VMX-preemption timer",
+	 &vmx_controls.pin},
+	{RAW_PROC,
+	 PROC_TSC_OFFSET | PROC_HLT | PROC_MWAIT | PROC_RDPMC | PROC_TPR_SHADOW | PROC_IO_BITMAPS |
+		 PROC_MSR_BITMAPS | PROC_MONITOR | PROC_SECONDARY,
+	 0, PROC_INTR_WINDOW | PROC_NMI_WINDOW | PROC_MOV_DR, "processor-based control",
+	 "interrupt-window exiting\0use TSC offsetting\0HLT exiting\0MWAIT exiting\0"
+	 "RDPMC exiting\0use TPR shadow\0NMI-window exiting\0MOV-DR exiting\0"
+	 "use I/O bitmaps\0use MSR bitmaps\0MONITOR exiting\0activate secondary controls",
+	 &vmx_controls.proc},
+	{RAW_PROC2, PROC2_EPT | PROC2_VPID | PROC2_UNRESTRICTED,
+	 PROC2_RDTSCP | PROC2_WBINVD | PROC2_INVPCID | PROC2_XSAVES | PROC2_NOTIFY, 0,
+	 "secondary processor-based control",
+	 "enable EPT\0enable RDTSCP\0enable VPID\0WBINVD exiting\0"
+	 "unrestricted guest\0enable INVPCID\0enable XSAVES/XRSTORS\0notify VM exiting",
+	 &vmx_controls.proc2},
+	{RAW_EXIT,
+	 EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_SAVE_EFER |
+		 EXIT_LOAD_EFER,
+	 EXIT_SAVE_TIMER, 0, "VM-exit control",
+	 "save debug controls\0host address-space size\0save IA32_PAT\0load IA32_PAT\0"
+	 "save IA32_EFER\0load IA32_EFER\0save VMX-preemption timer value",
+	 &vmx_controls.exit},
+	{RAW_ENTRY, ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER, 0, ENTRY_IA32E,
+	 "VM-entry control",
+	 "load debug controls\0IA-32e mode guest\0load IA32_PAT\0load IA32_EFER",
+	 &vmx_controls.entry},
 };
+
+static uint32_t bits_of(const struct group *g)
+{
+	return g->required | g->optional | g->allowed;
+}
 
 /* Capabilities of EPT and VPID that have no control bit (A.10). */
 static const struct {
@@ -154,20 +121,16 @@ static const struct {
 /* Low half of a capability MSR: bits that must be 1; high half: bits that may be 1 (A.3.1). */
 static bool negotiate(const struct group *g, uint64_t cap, struct strbuf *missing)
 {
-	uint32_t must = (uint32_t)cap, may = (uint32_t)(cap >> 32), value = must;
-	bool ok = true;
+	uint32_t must = (uint32_t)cap, may = (uint32_t)(cap >> 32);
+	uint32_t lacking = (g->required | g->allowed) & ~may;
+	const char *name = g->bits;
 
-	for (const struct control *c = g->controls; c->name; c++) {
-		if (may & c->bit) {
-			value |= c->need == ALLOWED ? 0 : c->bit;
-		} else if (c->need != OPTIONAL) {
-			sb_printf(missing, "VT-x without '%s' (%s %d)\n", c->name, g->name,
-				  __builtin_ctz(c->bit));
-			ok = false;
-		}
-	}
-	*g->value = value;
-	return ok;
+	for (uint32_t bits = bits_of(g); bits; bits &= bits - 1, name = nth_name(name, 1))
+		if (lacking & bits & -bits)
+			sb_printf(missing, "VT-x without '%s' (%s %d)\n", name, g->name,
+				  __builtin_ctz(bits));
+	*g->value = must | ((g->required | g->optional) & may);
+	return !lacking;
 }
 
 static bool check_enabled(uint64_t fc, struct strbuf *missing)
@@ -357,8 +320,7 @@ static uint64_t bits_in_use(unsigned int i)
 	for (size_t g = 0; g < ARRAY_SIZE(groups); g++) {
 		if (groups[g].raw != i)
 			continue;
-		for (const struct control *c = groups[g].controls; c->name; c++)
-			bits |= c->bit;
+		bits |= bits_of(&groups[g]);
 		return bits << 32 | UINT32_MAX;
 	}
 	switch (i) {

@@ -200,76 +200,106 @@ static void decode_timer(struct vcpu *v, struct hv_exit *x, uint64_t qual)
 
 /* A reason for every number of appendix C; the rest is EXIT_UNKNOWN. */
 static const struct {
-	enum hv_reason reason;
-	enum detail detail;
-	decoder *decode;
+	uint8_t reason; /* enum hv_reason */
+	uint8_t detail; /* enum detail */
 } table[VMX_REASON_COUNT] = {
-	[VMX_EXCEPTION_OR_NMI] = {EXIT_EXCEPTION, VECTORING, decode_exception},
-	[VMX_EXTERNAL_INTR] = {EXIT_HOST_IRQ, VECTORING, NULL},
-	[VMX_TRIPLE_FAULT] = {EXIT_TRIPLE, PLAIN, NULL},
-	[VMX_INIT] = {EXIT_INIT, PLAIN, NULL},
-	[VMX_SIPI] = {EXIT_SIPI, PLAIN, NULL},
-	[VMX_IO_SMI] = {EXIT_UNKNOWN, PLAIN, NULL},
-	[VMX_OTHER_SMI] = {EXIT_UNKNOWN, PLAIN, NULL},
-	[VMX_INTR_WINDOW] = {EXIT_INTR_WINDOW, PLAIN, NULL},
-	[VMX_NMI_WINDOW] = {EXIT_NMI_WINDOW, PLAIN, NULL},
-	[VMX_TASK_SWITCH] = {EXIT_TASK_SWITCH, VECTORING, decode_task},
-	[VMX_CPUID] = {EXIT_CPUID, INSN, NULL},
-	[VMX_GETSEC] = {EXIT_UD, PLAIN, NULL},
-	[VMX_HLT] = {EXIT_HLT, INSN, NULL},
-	[VMX_INVD] = {EXIT_INVD, INSN, NULL},
-	[VMX_INVLPG] = {EXIT_INVLPG, INSN, NULL},
-	[VMX_RDPMC] = {EXIT_RDPMC, INSN, NULL},
-	[VMX_RDTSC] = {EXIT_UNKNOWN, INSN, NULL},
-	[VMX_RSM] = {EXIT_UD, PLAIN, NULL},
-	[VMX_VMCALL] = {EXIT_HYPERCALL, INSN, NULL},
-	[VMX_VMCLEAR] = {EXIT_UD, PLAIN, NULL},
-	[VMX_VMLAUNCH] = {EXIT_UD, PLAIN, NULL},
-	[VMX_VMPTRLD] = {EXIT_UD, PLAIN, NULL},
-	[VMX_VMPTRST] = {EXIT_UD, PLAIN, NULL},
-	[VMX_VMREAD] = {EXIT_UD, PLAIN, NULL},
-	[VMX_VMRESUME] = {EXIT_UD, PLAIN, NULL},
-	[VMX_VMWRITE] = {EXIT_UD, PLAIN, NULL},
-	[VMX_VMXOFF] = {EXIT_UD, PLAIN, NULL},
-	[VMX_VMXON] = {EXIT_UD, PLAIN, NULL},
-	[VMX_CR] = {EXIT_CR, INSN, decode_cr},
-	[VMX_DR] = {EXIT_DR, INSN, decode_dr},
-	[VMX_IO] = {EXIT_PIO, INSN, decode_io},
-	[VMX_RDMSR] = {EXIT_MSR, INSN, NULL},
-	[VMX_WRMSR] = {EXIT_MSR, INSN, NULL},
-	[VMX_MWAIT] = {EXIT_MWAIT, INSN, NULL},
-	[VMX_MTF] = {EXIT_UNKNOWN, PLAIN, NULL},
-	[VMX_MONITOR] = {EXIT_MONITOR, INSN, NULL},
-	[VMX_PAUSE] = {EXIT_PAUSE, INSN, NULL},
-	[VMX_TPR_BELOW] = {EXIT_TPR, PLAIN, NULL},
-	[VMX_APIC_ACCESS] = {EXIT_APIC, VECTORING, decode_apic_access},
-	[VMX_VIRTUALIZED_EOI] = {EXIT_EOI, PLAIN, decode_eoi},
-	[VMX_GDTR_IDTR] = {EXIT_UNKNOWN, PLAIN, NULL},
-	[VMX_LDTR_TR] = {EXIT_UNKNOWN, PLAIN, NULL},
-	[VMX_EPT_VIOLATION] = {EXIT_NPF, VECTORING, decode_ept},
-	[VMX_EPT_MISCONFIG] = {EXIT_NPT_MISCONFIG, PLAIN, NULL},
-	[VMX_INVEPT] = {EXIT_UD, PLAIN, NULL},
-	[VMX_RDTSCP] = {EXIT_UNKNOWN, INSN, NULL},
-	[VMX_PREEMPTION_TIMER] = {EXIT_DEADLINE, PLAIN, decode_timer},
-	[VMX_INVVPID] = {EXIT_UD, PLAIN, NULL},
-	[VMX_WBINVD] = {EXIT_WBINVD, INSN, NULL},
-	[VMX_XSETBV] = {EXIT_XSETBV, INSN, NULL},
-	[VMX_APIC_WRITE] = {EXIT_APIC, PLAIN, decode_apic_write},
-	[VMX_RDRAND] = {EXIT_UNKNOWN, INSN, NULL},
-	[VMX_INVPCID] = {EXIT_UNKNOWN, INSN, NULL},
-	[VMX_VMFUNC] = {EXIT_UD, PLAIN, NULL},
-	[VMX_ENCLS] = {EXIT_UD, PLAIN, NULL},
-	[VMX_RDSEED] = {EXIT_UNKNOWN, INSN, NULL},
-	[VMX_PML_FULL] = {EXIT_UNKNOWN, PLAIN, NULL},
-	[VMX_XSAVES] = {EXIT_UNKNOWN, INSN, NULL},
-	[VMX_XRSTORS] = {EXIT_UNKNOWN, INSN, NULL},
-	[VMX_NOTIFY] = {EXIT_NOTIFY, VECTORING, decode_notify},
+	[VMX_EXCEPTION_OR_NMI] = {EXIT_EXCEPTION, VECTORING},
+	[VMX_EXTERNAL_INTR] = {EXIT_HOST_IRQ, VECTORING},
+	[VMX_TRIPLE_FAULT] = {EXIT_TRIPLE, PLAIN},
+	[VMX_INIT] = {EXIT_INIT, PLAIN},
+	[VMX_SIPI] = {EXIT_SIPI, PLAIN},
+	[VMX_IO_SMI] = {EXIT_UNKNOWN, PLAIN},
+	[VMX_OTHER_SMI] = {EXIT_UNKNOWN, PLAIN},
+	[VMX_INTR_WINDOW] = {EXIT_INTR_WINDOW, PLAIN},
+	[VMX_NMI_WINDOW] = {EXIT_NMI_WINDOW, PLAIN},
+	[VMX_TASK_SWITCH] = {EXIT_TASK_SWITCH, VECTORING},
+	[VMX_CPUID] = {EXIT_CPUID, INSN},
+	[VMX_GETSEC] = {EXIT_UD, PLAIN},
+	[VMX_HLT] = {EXIT_HLT, INSN},
+	[VMX_INVD] = {EXIT_INVD, INSN},
+	[VMX_INVLPG] = {EXIT_INVLPG, INSN},
+	[VMX_RDPMC] = {EXIT_RDPMC, INSN},
+	[VMX_RDTSC] = {EXIT_UNKNOWN, INSN},
+	[VMX_RSM] = {EXIT_UD, PLAIN},
+	[VMX_VMCALL] = {EXIT_HYPERCALL, INSN},
+	[VMX_VMCLEAR] = {EXIT_UD, PLAIN},
+	[VMX_VMLAUNCH] = {EXIT_UD, PLAIN},
+	[VMX_VMPTRLD] = {EXIT_UD, PLAIN},
+	[VMX_VMPTRST] = {EXIT_UD, PLAIN},
+	[VMX_VMREAD] = {EXIT_UD, PLAIN},
+	[VMX_VMRESUME] = {EXIT_UD, PLAIN},
+	[VMX_VMWRITE] = {EXIT_UD, PLAIN},
+	[VMX_VMXOFF] = {EXIT_UD, PLAIN},
+	[VMX_VMXON] = {EXIT_UD, PLAIN},
+	[VMX_CR] = {EXIT_CR, INSN},
+	[VMX_DR] = {EXIT_DR, INSN},
+	[VMX_IO] = {EXIT_PIO, INSN},
+	[VMX_RDMSR] = {EXIT_MSR, INSN},
+	[VMX_WRMSR] = {EXIT_MSR, INSN},
+	[VMX_MWAIT] = {EXIT_MWAIT, INSN},
+	[VMX_MTF] = {EXIT_UNKNOWN, PLAIN},
+	[VMX_MONITOR] = {EXIT_MONITOR, INSN},
+	[VMX_PAUSE] = {EXIT_PAUSE, INSN},
+	[VMX_TPR_BELOW] = {EXIT_TPR, PLAIN},
+	[VMX_APIC_ACCESS] = {EXIT_APIC, VECTORING},
+	[VMX_VIRTUALIZED_EOI] = {EXIT_EOI, PLAIN},
+	[VMX_GDTR_IDTR] = {EXIT_UNKNOWN, PLAIN},
+	[VMX_LDTR_TR] = {EXIT_UNKNOWN, PLAIN},
+	[VMX_EPT_VIOLATION] = {EXIT_NPF, VECTORING},
+	[VMX_EPT_MISCONFIG] = {EXIT_NPT_MISCONFIG, PLAIN},
+	[VMX_INVEPT] = {EXIT_UD, PLAIN},
+	[VMX_RDTSCP] = {EXIT_UNKNOWN, INSN},
+	[VMX_PREEMPTION_TIMER] = {EXIT_DEADLINE, PLAIN},
+	[VMX_INVVPID] = {EXIT_UD, PLAIN},
+	[VMX_WBINVD] = {EXIT_WBINVD, INSN},
+	[VMX_XSETBV] = {EXIT_XSETBV, INSN},
+	[VMX_APIC_WRITE] = {EXIT_APIC, PLAIN},
+	[VMX_RDRAND] = {EXIT_UNKNOWN, INSN},
+	[VMX_INVPCID] = {EXIT_UNKNOWN, INSN},
+	[VMX_VMFUNC] = {EXIT_UD, PLAIN},
+	[VMX_ENCLS] = {EXIT_UD, PLAIN},
+	[VMX_RDSEED] = {EXIT_UNKNOWN, INSN},
+	[VMX_PML_FULL] = {EXIT_UNKNOWN, PLAIN},
+	[VMX_XSAVES] = {EXIT_UNKNOWN, INSN},
+	[VMX_XRSTORS] = {EXIT_UNKNOWN, INSN},
+	[VMX_NOTIFY] = {EXIT_NOTIFY, VECTORING},
 };
+
+static decoder *decoder_of(uint32_t reason)
+{
+	switch (reason) {
+	case VMX_EXCEPTION_OR_NMI:
+		return decode_exception;
+	case VMX_TASK_SWITCH:
+		return decode_task;
+	case VMX_CR:
+		return decode_cr;
+	case VMX_DR:
+		return decode_dr;
+	case VMX_IO:
+		return decode_io;
+	case VMX_APIC_ACCESS:
+		return decode_apic_access;
+	case VMX_VIRTUALIZED_EOI:
+		return decode_eoi;
+	case VMX_EPT_VIOLATION:
+		return decode_ept;
+	case VMX_PREEMPTION_TIMER:
+		return decode_timer;
+	case VMX_APIC_WRITE:
+		return decode_apic_write;
+	case VMX_NOTIFY:
+		return decode_notify;
+	default:
+		return NULL;
+	}
+}
 
 void vmx_decode_exit(struct vcpu *v, uint32_t reason, struct hv_exit *x)
 {
 	uint32_t n = reason & VMX_REASON_BASIC;
 	uint64_t vectoring;
+	decoder *decode;
 
 	x->reason = EXIT_UNKNOWN;
 	if (n >= VMX_REASON_COUNT || (n && !table[n].reason))
@@ -282,6 +312,7 @@ void vmx_decode_exit(struct vcpu *v, uint32_t reason, struct hv_exit *x)
 		if (vectoring & INTR_INFO_VALID)
 			decode_event(&x->vectoring, vectoring, VMCS_IDT_VECTORING_ERROR);
 	}
-	if (table[n].decode)
-		table[n].decode(v, x, vmread(VMCS_EXIT_QUALIFICATION));
+	decode = decoder_of(n);
+	if (decode)
+		decode(v, x, vmread(VMCS_EXIT_QUALIFICATION));
 }
