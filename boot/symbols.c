@@ -25,17 +25,19 @@ int symbols_find(const struct symbols *s, uint32_t offset, uint32_t *into)
 	return (int)number;
 }
 
-/* Pairs are no more than a few deep: tools/mksymbols.py. */
-static void put(const struct symbols *s, uint8_t byte, struct strbuf *sb)
+/* True where BYTE ends a name. Pairs are no more than a few deep: tools/mksymbols.py. */
+static bool put(const struct symbols *s, uint8_t byte, struct strbuf *sb)
 {
-	const uint8_t *meaning = s->meaning[byte - 1];
+	const uint8_t *meaning;
 
-	if (!meaning[1]) {
-		sb_putc(sb, (char)meaning[0]);
-		return;
-	}
-	put(s, meaning[0], sb);
-	put(s, meaning[1], sb);
+	if (!byte)
+		return true;
+	meaning = s->meaning[byte - 1];
+	if (meaning[0])
+		return put(s, meaning[0], sb) || put(s, meaning[1], sb);
+	if (sb)
+		sb_putc(sb, (char)meaning[1]);
+	return false;
 }
 
 void symbols_name(const struct symbols *s, unsigned int number, struct strbuf *sb)
@@ -43,7 +45,7 @@ void symbols_name(const struct symbols *s, unsigned int number, struct strbuf *s
 	const uint8_t *name = s->names;
 
 	while (number)
-		number -= !*name++;
-	while (*name)
-		put(s, *name++, sb);
+		number -= put(s, *name++, NULL);
+	while (!put(s, *name++, sb))
+		;
 }

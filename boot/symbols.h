@@ -14,7 +14,7 @@ struct symbols {
 	uint32_t start;	      /* of the first function: bytes from the image's start */
 	const uint8_t *size;  /* up to the next one, each a byte; or 0 and two, the low one first */
 	const uint8_t *names; /* one behind the other, each with its zero */
-	/* What bytes of names from 1 on stand for: a letter and 0, or two such bytes. */
+	/* What bytes of names from 1 on stand for: 0 and a letter, or two bytes of names. */
 	const uint8_t (*meaning)[2];
 	uint32_t count;
 };

@@ -38,10 +38,10 @@ def replaced(name, pair, byte):
 
 
 def packed(names):
-    """NAMES as lists of bytes, and what these stand for, from 1 on: a letter and 0, or two bytes."""
+    """NAMES, each with its 0, as lists of bytes, and what these stand for, from 1 on: 0 and a letter, or two bytes."""
     letters = sorted(set("".join(names)))
-    names = [[letters.index(letter) + 1 for letter in name] for name in names]
-    meanings, depth = [(ord(letter), 0) for letter in letters], {}
+    names = [[letters.index(letter) + 1 for letter in name] + [0] for name in names]
+    meanings, depth = [(0, ord(letter)) for letter in letters], {}
     for byte in range(len(letters) + 1, 256):
         count = collections.Counter(pair for name in names for pair in zip(name, name[1:])
                                     if max(depth.get(b, 0) for b in pair) < DEPTH)
@@ -69,7 +69,7 @@ def main():
     print(HEAD)
     print(f"const uint32_t symbols_start = {starts[0] if starts else 0:#x};")
     array("uint8_t symbols_size[]", [packed_size(after - before) for before, after in zip(starts, starts[1:])])
-    array("uint8_t symbols_names[]", [", ".join(map(str, name + [0])) for name in names])
+    array("uint8_t symbols_names[]", [", ".join(map(str, name)) for name in names])
     array("uint8_t symbols_meaning[][2]", [f"{{{a}, {b}}}" for a, b in meanings] or ["{0, 0}"])
     print(f"const uint32_t symbols_count = {len(table)};")
 

@@ -19,21 +19,19 @@
 
 static uint8_t text[0x100];
 static const uint8_t sizes[] = {0x40, 0, 0x40, 0};
-/* Letters; "mi", "dd", "midd": pairs may stand in pairs. */
-#define LETTER(c) [c - 1] = {c, 0}
-static const uint8_t meanings[]
-			     [2] = {
-				     LETTER('d'),  LETTER('e'), LETTER('i'),	     LETTER('l'),
-				     LETTER('m'),  LETTER('n'), LETTER('o'),	     LETTER('r'),
-				     LETTER('t'),  LETTER('u'), [0x7f] = {'m', 'i'}, {'d', 'd'},
-				     {0x80, 0x81},
+/* Letters; "mi", "dd", "midd", "r" and the end: pairs may stand in pairs. */
+static const uint8_t meanings[][2] = {
+	['d' - 1] = {0, 'd'},  ['e' - 1] = {0, 'e'}, ['i' - 1] = {0, 'i'}, ['l' - 1] = {0, 'l'},
+	['m' - 1] = {0, 'm'},  ['n' - 1] = {0, 'n'}, ['o' - 1] = {0, 'o'}, ['r' - 1] = {0, 'r'},
+	['t' - 1] = {0, 't'},  ['u' - 1] = {0, 'u'}, [0x7f] = {'m', 'i'},  [0x80] = {'d', 'd'},
+	[0x81] = {0x80, 0x81}, [0x82] = {'r', 0},
 };
 static struct backtrace_code code = {
 	.image = IMAGE,
 	.start = TEXT,
 	.end = TEXT + sizeof(text),
 	.text = text,
-	.symbols = {0x1000, sizes, (const uint8_t *)"outer\0\x82le\0inner", meanings, 3},
+	.symbols = {0x1000, sizes, (const uint8_t *)"oute\x83\x82le\0inner", meanings, 3},
 };
 static char out[256];
 
