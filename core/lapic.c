@@ -25,40 +25,40 @@
 
 struct apic_reg {
 	uint8_t access;
+	uint16_t ignored; /* read-only bits: may be written as 1 without #GP */
 	uint32_t writable;
-	uint32_t ignored; /* read-only bits: may be written as 1 without #GP */
 };
 
 /* Index: offset / 16. SDM vol. 3A tables 11-1 and 11-6, and the figures of each register. */
 static const struct apic_reg regs[0x40] = {
 	[APIC_ID >> 4] = {ALL_READ, 0, 0},
 	[APIC_VERSION >> 4] = {ALL_READ, 0, 0},
-	[APIC_TPR >> 4] = {ALL, 0xff, 0},
+	[APIC_TPR >> 4] = {ALL, 0, 0xff},
 	[APIC_APR >> 4] = {XR, 0, 0},
 	[APIC_PPR >> 4] = {ALL_READ, 0, 0},
-	[APIC_EOI >> 4] = {XR | XW | MW, 0xffffffff, 0},
+	[APIC_EOI >> 4] = {XR | XW | MW, 0, 0xffffffff},
 	[APIC_RRD >> 4] = {XR, 0, 0},
-	[APIC_LDR >> 4] = {ALL_READ | XW, 0xff000000, 0},
-	[APIC_DFR >> 4] = {XR | XW, 0xf0000000, 0},
+	[APIC_LDR >> 4] = {ALL_READ | XW, 0, 0xff000000},
+	[APIC_DFR >> 4] = {XR | XW, 0, 0xf0000000},
 	/* Focus checking (bit 9) does nothing any more, but kernels set it. */
-	[APIC_SVR >> 4] = {ALL, 0x13ff, 0},
+	[APIC_SVR >> 4] = {ALL, 0, 0x13ff},
 	[0x10 ... 0x17] = {ALL_READ, 0, 0}, /* ISR */
 	[0x18 ... 0x1f] = {ALL_READ, 0, 0}, /* TMR */
 	[0x20 ... 0x27] = {ALL_READ, 0, 0}, /* IRR */
-	[APIC_ESR >> 4] = {ALL, 0xffffffff, 0},
-	[APIC_ICR_LO >> 4] = {ALL, 0x000ccfff, ICR_BUSY},
-	[APIC_ICR_HI >> 4] = {XR | XW, 0xff000000, 0},
+	[APIC_ESR >> 4] = {ALL, 0, 0xffffffff},
+	[APIC_ICR_LO >> 4] = {ALL, ICR_BUSY, 0x000ccfff},
+	[APIC_ICR_HI >> 4] = {XR | XW, 0, 0xff000000},
 	/* Bit 12 is the delivery status, bit 14 the remote IRR of the LINT pins: read-only. */
-	[APIC_LVT_TIMER >> 4] = {ALL, 0x000700ff, 0x1000},
-	[APIC_LVT_THERMAL >> 4] = {ALL, 0x000107ff, 0x1000},
-	[APIC_LVT_PMC >> 4] = {ALL, 0x000107ff, 0x1000},
-	[APIC_LVT_LINT0 >> 4] = {ALL, 0x0001a7ff, 0x5000},
-	[APIC_LVT_LINT1 >> 4] = {ALL, 0x0001a7ff, 0x5000},
-	[APIC_LVT_ERROR >> 4] = {ALL, 0x000100ff, 0x1000},
-	[APIC_TIMER_ICR >> 4] = {ALL, 0xffffffff, 0},
+	[APIC_LVT_TIMER >> 4] = {ALL, 0x1000, 0x000700ff},
+	[APIC_LVT_THERMAL >> 4] = {ALL, 0x1000, 0x000107ff},
+	[APIC_LVT_PMC >> 4] = {ALL, 0x1000, 0x000107ff},
+	[APIC_LVT_LINT0 >> 4] = {ALL, 0x5000, 0x0001a7ff},
+	[APIC_LVT_LINT1 >> 4] = {ALL, 0x5000, 0x0001a7ff},
+	[APIC_LVT_ERROR >> 4] = {ALL, 0x1000, 0x000100ff},
+	[APIC_TIMER_ICR >> 4] = {ALL, 0, 0xffffffff},
 	[APIC_TIMER_CCR >> 4] = {ALL_READ, 0, 0},
-	[APIC_TIMER_DCR >> 4] = {ALL, 0xb, 0},
-	[APIC_SELF_IPI >> 4] = {MW, 0xff, 0},
+	[APIC_TIMER_DCR >> 4] = {ALL, 0, 0xb},
+	[APIC_SELF_IPI >> 4] = {MW, 0, 0xff},
 };
 
 static const uint16_t lvts[] = {APIC_LVT_TIMER, APIC_LVT_THERMAL, APIC_LVT_PMC,

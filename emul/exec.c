@@ -410,52 +410,91 @@ static enum emul_result run_clflush(struct exec *x)
 
 enum { READS = 1, WRITES = 2, UPDATES = READS | WRITES };
 
+/* What does it: one of computes[], or from HOW_CMPXCHG8B on one of runs[]. */
+enum how {
+	HOW_BINARY,
+	HOW_UNARY,
+	HOW_SHIFT,
+	HOW_BIT,
+	HOW_MOVE,
+	HOW_MOVSX,
+	HOW_MOVBE,
+	HOW_CMOV,
+	HOW_SETCC,
+	HOW_XADD,
+	HOW_CMPXCHG,
+	HOW_DOUBLE_SHIFT,
+	HOW_IMUL,
+	HOW_SCAN,
+	HOW_SMSW,
+	HOW_CMPXCHG8B,
+	HOW_ACCUMULATOR,
+	HOW_CLFLUSH,
+	HOW_MOV_VECTOR,
+	HOW_PUSH,
+	HOW_POP,
+	HOW_STRING,
+};
+
+/* x->result from x->dst and x->src; */
+static void (*const computes[])(struct exec *x) = {
+	[HOW_BINARY] = do_binary, [HOW_UNARY] = do_unary,     [HOW_SHIFT] = do_shift,
+	[HOW_BIT] = do_bit,	  [HOW_MOVE] = do_move,	      [HOW_MOVSX] = do_movsx,
+	[HOW_MOVBE] = do_movbe,	  [HOW_CMOV] = do_cmov,	      [HOW_SETCC] = do_setcc,
+	[HOW_XADD] = do_xadd,	  [HOW_CMPXCHG] = do_cmpxchg, [HOW_DOUBLE_SHIFT] = do_double_shift,
+	[HOW_IMUL] = do_imul,	  [HOW_SCAN] = do_scan,	      [HOW_SMSW] = do_smsw,
+};
+
+/* or everything. */
+static enum emul_result (*const runs[])(struct exec *x) = {
+	run_cmpxchg8b, run_accumulator, run_clflush, run_mov_vector, run_push, run_pop, exec_string,
+};
+
 static const struct {
-	void (*compute)(struct exec *x);	 /* x->result from x->dst and x->src; */
-	enum emul_result (*run)(struct exec *x); /* or everything, when this is set */
-	uint8_t dst;				 /* what happens to the destination */
+	uint8_t how; /* enum how */
+	uint8_t dst; /* what happens to the destination */
 } table[OP_COUNT] = {
-	[OP_ADD] = {do_binary, NULL, UPDATES},
-	[OP_OR] = {do_binary, NULL, UPDATES},
-	[OP_ADC] = {do_binary, NULL, UPDATES},
-	[OP_SBB] = {do_binary, NULL, UPDATES},
-	[OP_AND] = {do_binary, NULL, UPDATES},
-	[OP_SUB] = {do_binary, NULL, UPDATES},
-	[OP_XOR] = {do_binary, NULL, UPDATES},
-	[OP_CMP] = {do_binary, NULL, READS},
-	[OP_TEST] = {do_binary, NULL, READS},
-	[OP_NOT] = {do_unary, NULL, UPDATES},
-	[OP_NEG] = {do_unary, NULL, UPDATES},
-	[OP_INC] = {do_unary, NULL, UPDATES},
-	[OP_DEC] = {do_unary, NULL, UPDATES},
-	[OP_ROL... OP_SAR] = {do_shift, NULL, UPDATES},
-	[OP_BT] = {do_bit, NULL, READS},
-	[OP_BTS] = {do_bit, NULL, UPDATES},
-	[OP_BTR] = {do_bit, NULL, UPDATES},
-	[OP_BTC] = {do_bit, NULL, UPDATES},
-	[OP_MOV] = {do_move, NULL, WRITES},
-	[OP_MOVZX] = {do_move, NULL, WRITES},
-	[OP_MOVSX] = {do_movsx, NULL, WRITES},
-	[OP_MOVBE] = {do_movbe, NULL, WRITES},
-	[OP_MOVNTI] = {do_move, NULL, WRITES},
-	[OP_CMOV] = {do_cmov, NULL, UPDATES},
-	[OP_SETCC] = {do_setcc, NULL, WRITES},
-	[OP_XCHG] = {do_move, NULL, UPDATES},
-	[OP_XADD] = {do_xadd, NULL, UPDATES},
-	[OP_CMPXCHG] = {do_cmpxchg, NULL, UPDATES},
-	[OP_CMPXCHG8B] = {NULL, run_cmpxchg8b, UPDATES},
-	[OP_SHLD] = {do_double_shift, NULL, UPDATES},
-	[OP_SHRD] = {do_double_shift, NULL, UPDATES},
-	[OP_MUL... OP_IDIV] = {NULL, run_accumulator, READS},
-	[OP_IMUL_REG] = {do_imul, NULL, UPDATES},
-	[OP_IMUL_IMM] = {do_imul, NULL, WRITES},
-	[OP_BSF... OP_POPCNT] = {do_scan, NULL, WRITES},
-	[OP_SMSW] = {do_smsw, NULL, WRITES},
-	[OP_CLFLUSH] = {NULL, run_clflush, READS},
-	[OP_MOV_VECTOR] = {NULL, run_mov_vector, UPDATES},
-	[OP_PUSH] = {NULL, run_push, READS},
-	[OP_POP] = {NULL, run_pop, 0},
-	[OP_MOVS... OP_OUTS] = {NULL, exec_string, 0},
+	[OP_ADD] = {HOW_BINARY, UPDATES},
+	[OP_OR] = {HOW_BINARY, UPDATES},
+	[OP_ADC] = {HOW_BINARY, UPDATES},
+	[OP_SBB] = {HOW_BINARY, UPDATES},
+	[OP_AND] = {HOW_BINARY, UPDATES},
+	[OP_SUB] = {HOW_BINARY, UPDATES},
+	[OP_XOR] = {HOW_BINARY, UPDATES},
+	[OP_CMP] = {HOW_BINARY, READS},
+	[OP_TEST] = {HOW_BINARY, READS},
+	[OP_NOT] = {HOW_UNARY, UPDATES},
+	[OP_NEG] = {HOW_UNARY, UPDATES},
+	[OP_INC] = {HOW_UNARY, UPDATES},
+	[OP_DEC] = {HOW_UNARY, UPDATES},
+	[OP_ROL... OP_SAR] = {HOW_SHIFT, UPDATES},
+	[OP_BT] = {HOW_BIT, READS},
+	[OP_BTS] = {HOW_BIT, UPDATES},
+	[OP_BTR] = {HOW_BIT, UPDATES},
+	[OP_BTC] = {HOW_BIT, UPDATES},
+	[OP_MOV] = {HOW_MOVE, WRITES},
+	[OP_MOVZX] = {HOW_MOVE, WRITES},
+	[OP_MOVSX] = {HOW_MOVSX, WRITES},
+	[OP_MOVBE] = {HOW_MOVBE, WRITES},
+	[OP_MOVNTI] = {HOW_MOVE, WRITES},
+	[OP_CMOV] = {HOW_CMOV, UPDATES},
+	[OP_SETCC] = {HOW_SETCC, WRITES},
+	[OP_XCHG] = {HOW_MOVE, UPDATES},
+	[OP_XADD] = {HOW_XADD, UPDATES},
+	[OP_CMPXCHG] = {HOW_CMPXCHG, UPDATES},
+	[OP_CMPXCHG8B] = {HOW_CMPXCHG8B, UPDATES},
+	[OP_SHLD] = {HOW_DOUBLE_SHIFT, UPDATES},
+	[OP_SHRD] = {HOW_DOUBLE_SHIFT, UPDATES},
+	[OP_MUL... OP_IDIV] = {HOW_ACCUMULATOR, READS},
+	[OP_IMUL_REG] = {HOW_IMUL, UPDATES},
+	[OP_IMUL_IMM] = {HOW_IMUL, WRITES},
+	[OP_BSF... OP_POPCNT] = {HOW_SCAN, WRITES},
+	[OP_SMSW] = {HOW_SMSW, WRITES},
+	[OP_CLFLUSH] = {HOW_CLFLUSH, READS},
+	[OP_MOV_VECTOR] = {HOW_MOV_VECTOR, UPDATES},
+	[OP_PUSH] = {HOW_PUSH, READS},
+	[OP_POP] = {HOW_POP, 0},
+	[OP_MOVS... OP_OUTS] = {HOW_STRING, 0},
 };
 
 /* Registers are written last, when nothing can fail any more. */
@@ -494,14 +533,14 @@ static enum emul_result run_operands(struct exec *x, unsigned int dst)
 		r = load(x, i->src, i->src_size, EMUL_READ, &x->src);
 	if (r)
 		return r;
-	table[i->op].compute(x);
+	computes[table[i->op].how](x);
 	return dst & WRITES ? store(x) : EMUL_DONE;
 }
 
 static enum emul_result run(struct exec *x)
 {
 	const struct insn *i = &x->insn;
-	unsigned int dst = table[i->op].dst;
+	unsigned int how = table[i->op].how, dst = table[i->op].dst;
 	enum emul_result r;
 
 	if (i->mem && dst) {
@@ -512,7 +551,9 @@ static enum emul_result run(struct exec *x)
 		if (r)
 			return r;
 	}
-	return table[i->op].run ? table[i->op].run(x) : run_operands(x, dst);
+	if (how >= ARRAY_SIZE(computes))
+		return runs[how - ARRAY_SIZE(computes)](x);
+	return run_operands(x, dst);
 }
 
 /* Fetches what follows the first HAVE bytes, as far as the page and the code segment go. */

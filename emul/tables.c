@@ -201,7 +201,7 @@ static const struct insn_row rows_one_byte[256] = {
 	[0xff] = GROUP(GROUP_5, 0, 0),
 };
 
-static const struct insn_row rows_0f[256] = {
+static const struct insn_row rows_0f[] = {
 	[0x01] = GROUP(GROUP_7, 0, 0),
 	[0x40 ... 0x4f] = {OP_CMOV, REG, RM, 0},
 	[0x90 ... 0x9f] = {OP_SETCC, RM, 0, ROW_BYTE},
@@ -230,9 +230,10 @@ static const struct insn_row rows_0f[256] = {
 	[0xc7] = GROUP(GROUP_9, 0, 0),
 };
 
-static const struct insn_row rows_0f38[256] = {
-	[0xf0] = {OP_MOVBE, REG, RM, ROW_MEM_ONLY | ROW_NO_PREFIX},
-	[0xf1] = {OP_MOVBE, RM, REG, ROW_MEM_ONLY | ROW_NO_PREFIX},
+/* From F0h on. */
+static const struct insn_row rows_0f38[] = {
+	{OP_MOVBE, REG, RM, ROW_MEM_ONLY | ROW_NO_PREFIX},
+	{OP_MOVBE, RM, REG, ROW_MEM_ONLY | ROW_NO_PREFIX},
 };
 
 static const struct vector_row vector_rows[] = {
@@ -279,7 +280,15 @@ const struct vector_row *vector_row(unsigned int map, uint8_t opcode, uint8_t pr
 	return NULL;
 }
 
-static const struct insn_row *const maps[] = {rows_one_byte, rows_0f, rows_0f38};
+static const struct {
+	const struct insn_row *rows;
+	uint16_t count;
+	uint8_t first;
+} maps[] = {
+	{rows_one_byte, ARRAY_SIZE(rows_one_byte), 0},
+	{rows_0f, ARRAY_SIZE(rows_0f), 0},
+	{rows_0f38, ARRAY_SIZE(rows_0f38), 0xf0},
+};
 
 /* With F3h: on a processor without them these are BSF and BSR, which CPUID would have to say. */
 static const struct insn_row rows_0f_rep[] = {
@@ -294,7 +303,9 @@ static struct insn_row plain_row(unsigned int map, uint8_t opcode, uint8_t rep)
 		return rows_0f_rep[0];
 	if (map == 1 && rep == 0xf3 && (opcode == 0xbc || opcode == 0xbd))
 		return rows_0f_rep[opcode - 0xbb];
-	return map < ARRAY_SIZE(maps) ? maps[map][opcode] : (struct insn_row){0};
+	if (map >= ARRAY_SIZE(maps) || (unsigned int)opcode - maps[map].first >= maps[map].count)
+		return (struct insn_row){0};
+	return maps[map].rows[opcode - maps[map].first];
 }
 
 struct insn_row insn_row(unsigned int map, uint8_t opcode, unsigned int reg, uint8_t rep)

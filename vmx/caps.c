@@ -293,21 +293,24 @@ void vmx_describe(const struct hv_caps *caps, struct strbuf *out)
 					    : "unlocked, will be set to VMX on and locked");
 }
 
-static const char *const raw_names[RAW_COUNT] = {
-	[RAW_BASIC] = "IA32_VMX_BASIC",
-	[RAW_PIN] = "IA32_VMX_PINBASED_CTLS",
-	[RAW_PROC] = "IA32_VMX_PROCBASED_CTLS",
-	[RAW_PROC2] = "IA32_VMX_PROCBASED_CTLS2",
-	[RAW_EXIT] = "IA32_VMX_EXIT_CTLS",
-	[RAW_ENTRY] = "IA32_VMX_ENTRY_CTLS",
-	[RAW_MISC] = "IA32_VMX_MISC",
-	[RAW_EPT_VPID] = "IA32_VMX_EPT_VPID_CAP",
-	[RAW_CR0_FIXED0] = "IA32_VMX_CR0_FIXED0",
-	[RAW_CR0_FIXED1] = "IA32_VMX_CR0_FIXED1",
-	[RAW_CR4_FIXED0] = "IA32_VMX_CR4_FIXED0",
-	[RAW_CR4_FIXED1] = "IA32_VMX_CR4_FIXED1",
-	[RAW_CPUID_7_EDX] = "CPUID 7 EDX",
-};
+/* In the order of enum vmx_raw; empty: not compared. */
+static const char raw_names[] = "\0" /* RAW_FEATURE_CONTROL */
+				"IA32_VMX_BASIC\0"
+				"IA32_VMX_PINBASED_CTLS\0"
+				"IA32_VMX_PROCBASED_CTLS\0"
+				"IA32_VMX_PROCBASED_CTLS2\0"
+				"IA32_VMX_EXIT_CTLS\0"
+				"IA32_VMX_ENTRY_CTLS\0"
+				"IA32_VMX_MISC\0"
+				"IA32_VMX_EPT_VPID_CAP\0"
+				"IA32_VMX_CR0_FIXED0\0"
+				"IA32_VMX_CR0_FIXED1\0"
+				"IA32_VMX_CR4_FIXED0\0"
+				"IA32_VMX_CR4_FIXED1\0"
+				"\0" /* RAW_CPUID_1_EAX */
+				"\0" /* RAW_ARCH_CAPABILITIES */
+				"\0" /* RAW_80000001_EDX */
+				"CPUID 7 EDX\0";
 
 /*
  * Bits of raw[I] that Socle's use of VT-x depends on. The cores of a hybrid processor may differ in
@@ -345,9 +348,11 @@ int vmx_compare(const struct hv_caps *first, const struct hv_caps *mine, struct 
 	bool same = true;
 
 	for (unsigned int i = 0; i < RAW_COUNT; i++) {
-		if (!raw_names[i] || !((first->raw[i] ^ mine->raw[i]) & bits_in_use(i)))
+		const char *name = nth_name(raw_names, i);
+
+		if (!*name || !((first->raw[i] ^ mine->raw[i]) & bits_in_use(i)))
 			continue;
-		sb_printf(diff, "%s is %llx, and %llx on the first processor\n", raw_names[i],
+		sb_printf(diff, "%s is %llx, and %llx on the first processor\n", name,
 			  (unsigned long long)mine->raw[i], (unsigned long long)first->raw[i]);
 		same = false;
 	}

@@ -86,32 +86,34 @@ void mce_end(void)
 }
 
 /* Bits 15:0 without 12, which says that corrections are filtered: SDM vol. 3B 16.9. */
+#define CODES(F)                                              \
+	F(0xefff, 0x0000, "no error")                         \
+	F(0xefff, 0x0001, "unclassified error")               \
+	F(0xefff, 0x0002, "microcode ROM parity error")       \
+	F(0xefff, 0x0003, "external error")                   \
+	F(0xefff, 0x0004, "functional redundancy error")      \
+	F(0xefff, 0x0005, "internal parity error")            \
+	F(0xefff, 0x0006, "SMM handler's code outside SMRAM") \
+	F(0xefff, 0x0400, "internal timer error")             \
+	F(0xefff, 0x0e0b, "I/O error")                        \
+	F(0xec00, 0x0400, "internal error")                   \
+	F(0xeffc, 0x000c, "cache hierarchy error")            \
+	F(0xeff0, 0x0010, "TLB error")                        \
+	F(0xef80, 0x0080, "memory controller error")          \
+	F(0xef00, 0x0100, "cache error")                      \
+	F(0xe800, 0x0800, "bus or interconnect error")
+
+#define CODE(mask, code, name) {mask, code},
+#define NAME(mask, code, name) name "\0"
 static const struct {
 	uint16_t mask, code;
-	const char *name;
-} codes[] = {
-	{0xefff, 0x0000, "no error"},
-	{0xefff, 0x0001, "unclassified error"},
-	{0xefff, 0x0002, "microcode ROM parity error"},
-	{0xefff, 0x0003, "external error"},
-	{0xefff, 0x0004, "functional redundancy error"},
-	{0xefff, 0x0005, "internal parity error"},
-	{0xefff, 0x0006, "SMM handler's code outside SMRAM"},
-	{0xefff, 0x0400, "internal timer error"},
-	{0xefff, 0x0e0b, "I/O error"},
-	{0xec00, 0x0400, "internal error"},
-	{0xeffc, 0x000c, "cache hierarchy error"},
-	{0xeff0, 0x0010, "TLB error"},
-	{0xef80, 0x0080, "memory controller error"},
-	{0xef00, 0x0100, "cache error"},
-	{0xe800, 0x0800, "bus or interconnect error"},
-};
+} codes[] = {CODES(CODE)};
 
 static const char *name_of(uint64_t status)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(codes); i++)
 		if ((status & codes[i].mask) == codes[i].code)
-			return codes[i].name;
+			return nth_name(CODES(NAME), i);
 	return "error of the model's own";
 }
 

@@ -119,8 +119,8 @@ static void choose_intel_branches(const struct mit_cpu *cpu, struct chosen *c)
 		return;
 	}
 	c->mask |= MIT_RSB;
-	if (offered && (flaws_of(cpu) & HAS_SKYLAKE_RETURNS ||
-			cpu->arch_capabilities & ARCH_CAP_RSBA))
+	if (offered &&
+	    (flaws_of(cpu) & HAS_SKYLAKE_RETURNS || cpu->arch_capabilities & ARCH_CAP_RSBA))
 		c->mask |= MIT_IBRS;
 	else
 		c->mask |= MIT_RETPOLINE;
@@ -173,8 +173,7 @@ static void choose_intel(const struct mit_cpu *cpu, struct chosen *c)
 	choose_intel_branches(cpu, c);
 	choose_intel_buffers(cpu, c);
 	choose_intel_microcode(cpu, c);
-	if (!(cap & (ARCH_CAP_RDCL_NO | ARCH_CAP_SKIP_L1DFL_VMENTRY)) &&
-	    !(flaws_of(cpu) & NO_L1TF))
+	if (!(cap & (ARCH_CAP_RDCL_NO | ARCH_CAP_SKIP_L1DFL_VMENTRY)) && !(flaws_of(cpu) & NO_L1TF))
 		use(c, MIT_L1D, cpu->leaf7_edx & CPUID_7_EDX_L1D_FLUSH, "L1TF");
 }
 
@@ -246,32 +245,35 @@ uint32_t mitigations_choose(const struct mit_cpu *cpu, struct strbuf *missing)
 	return c.mask;
 }
 
+/* In the order that they are said in. */
+#define NAMES(F)                                                                  \
+	F(MIT_VERW, "VERW before entries (MDS, TAA, MMIO stale data, RFDS, TSA)") \
+	F(MIT_L1D, "L1D flush for another vCPU (L1TF)")                           \
+	F(MIT_IBPB, "IBPB for another VM (Spectre v2)")                           \
+	F(MIT_IBRS_ALWAYS, "enhanced IBRS (Spectre v2)")                          \
+	F(MIT_AUTO_IBRS, "automatic IBRS (Spectre v2)")                           \
+	F(MIT_IBRS, "IBRS after exits (Spectre v2, retbleed)")                    \
+	F(MIT_RETPOLINE, "retpolines (Spectre v2)")                               \
+	F(MIT_BHI, "BHI_DIS_S (branch history injection)")                        \
+	F(MIT_BHB, "branch history cleared after exits")                          \
+	F(MIT_RSB, "return stack filled after exits (SpectreRSB)")                \
+	F(MIT_IBPB_EXIT, "IBPB after exits (retbleed, SRSO)")                     \
+	F(MIT_GDS, "microcode (gather data sampling)")                            \
+	F(MIT_SRBDS, "microcode (SRBDS)")                                         \
+	F(MIT_ZENBLEED, "DE_CFG[9] (Zenbleed)")
+
+#define BIT_OF(bit, name) bit,
+#define NAME(bit, name)	  name "\0"
+
 void mitigations_names(uint32_t mask, struct strbuf *sb)
 {
-	static const struct {
-		uint32_t bit;
-		const char *name;
-	} names[] = {
-		{MIT_VERW, "VERW before entries (MDS, TAA, MMIO stale data, RFDS, TSA)"},
-		{MIT_L1D, "L1D flush for another vCPU (L1TF)"},
-		{MIT_IBPB, "IBPB for another VM (Spectre v2)"},
-		{MIT_IBRS_ALWAYS, "enhanced IBRS (Spectre v2)"},
-		{MIT_AUTO_IBRS, "automatic IBRS (Spectre v2)"},
-		{MIT_IBRS, "IBRS after exits (Spectre v2, retbleed)"},
-		{MIT_RETPOLINE, "retpolines (Spectre v2)"},
-		{MIT_BHI, "BHI_DIS_S (branch history injection)"},
-		{MIT_BHB, "branch history cleared after exits"},
-		{MIT_RSB, "return stack filled after exits (SpectreRSB)"},
-		{MIT_IBPB_EXIT, "IBPB after exits (retbleed, SRSO)"},
-		{MIT_GDS, "microcode (gather data sampling)"},
-		{MIT_SRBDS, "microcode (SRBDS)"},
-		{MIT_ZENBLEED, "DE_CFG[9] (Zenbleed)"},
-	};
+	static const uint16_t bits[] = {NAMES(BIT_OF)};
 	size_t before = sb->len;
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (mask & names[i].bit)
-			sb_printf(sb, "%s%s", sb->len > before ? ", " : "", names[i].name);
+	for (size_t i = 0; i < ARRAY_SIZE(bits); i++)
+		if (mask & bits[i])
+			sb_printf(sb, "%s%s", sb->len > before ? ", " : "",
+				  nth_name(NAMES(NAME), i));
 	if (sb->len == before)
 		sb_puts(sb, "none");
 }
