@@ -490,47 +490,17 @@ void exit_dispatch(struct vcpu *v, struct hv_exit *x)
 	exit_took(v, x->reason, began);
 }
 
-static const char *const reasons[EXIT_COUNT] = {
-	[EXIT_NONE] = "request",
-	[EXIT_HOST_IRQ] = "interrupt of the machine",
-	[EXIT_NMI] = "NMI",
-	[EXIT_EXCEPTION] = "exception",
-	[EXIT_MACHINE_CHECK] = "machine check",
-	[EXIT_TRIPLE] = "triple fault",
-	[EXIT_INIT] = "INIT",
-	[EXIT_SIPI] = "SIPI",
-	[EXIT_INTR_WINDOW] = "interrupt window",
-	[EXIT_NMI_WINDOW] = "NMI window",
-	[EXIT_DEADLINE] = "preemption timer",
-	[EXIT_CPUID] = "CPUID",
-	[EXIT_HLT] = "HLT",
-	[EXIT_PAUSE] = "PAUSE",
-	[EXIT_MONITOR] = "MONITOR",
-	[EXIT_MWAIT] = "MWAIT",
-	[EXIT_HYPERCALL] = "hypercall",
-	[EXIT_PIO] = "port I/O",
-	[EXIT_CR] = "control register",
-	[EXIT_DR] = "debug register",
-	[EXIT_MSR] = "RDMSR, WRMSR",
-	[EXIT_XSETBV] = "XSETBV",
-	[EXIT_INVD] = "INVD",
-	[EXIT_WBINVD] = "WBINVD",
-	[EXIT_RDPMC] = "RDPMC",
-	[EXIT_INVLPG] = "INVLPG",
-	[EXIT_TASK_SWITCH] = "task switch",
-	[EXIT_NPF] = "nested page fault",
-	[EXIT_NPT_MISCONFIG] = "nested tables",
-	[EXIT_APIC] = "local APIC",
-	[EXIT_EOI] = "EOI",
-	[EXIT_TPR] = "TPR threshold",
-	[EXIT_NOTIFY] = "notify",
-	[EXIT_UD] = "undefined instruction",
-	[EXIT_ENTRY_FAILED] = "failed entry",
-	[EXIT_UNKNOWN] = "unknown",
-};
+/* In the order of enum hv_reason. */
+static const char reasons[] =
+	"request\0interrupt of the machine\0NMI\0exception\0machine check\0triple fault\0"
+	"INIT\0SIPI\0interrupt window\0NMI window\0preemption timer\0CPUID\0HLT\0PAUSE\0"
+	"MONITOR\0MWAIT\0hypercall\0port I/O\0control register\0debug register\0"
+	"RDMSR, WRMSR\0XSETBV\0INVD\0WBINVD\0RDPMC\0INVLPG\0task switch\0"
+	"nested page fault\0nested tables\0local APIC\0EOI\0TPR threshold\0notify\0"
+	"undefined instruction\0failed entry\0unknown\0";
 
 const char *exit_name(enum hv_reason reason)
 {
 	assert(reason < EXIT_COUNT);
-	return reasons[reason];
+	return nth_name(reasons, reason);
 }

@@ -286,6 +286,9 @@ static void stats_counts_exits(void **state)
 	said = type("stats beta\r");
 	assert_non_null(strstr(said, "times are taken from now on"));
 	assert_non_null(strstr(said, exit_name(EXIT_HLT)));
+	assert_string_equal(exit_name(EXIT_HLT), "HLT");
+	assert_string_equal(exit_name(EXIT_MSR), "RDMSR, WRMSR");
+	assert_string_equal(exit_name(EXIT_UNKNOWN), "unknown");
 	assert_true(vms[2]->timed);
 	assert_null(strstr(type("stats beta\r"), "times are taken"));
 }
