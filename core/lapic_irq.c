@@ -78,20 +78,22 @@ static void offer_eoi(struct vcpu *v)
 	v->eoi_offered = true;
 }
 
-/* Before ISR is looked at: it is brought up to date, and the next EOI comes here. */
-static void settle_eoi(struct vcpu *v)
+static noinline void settle_offer(struct vcpu *v)
 {
-	uint32_t *word, value;
+	uint32_t *word = pv_eoi_word(v), value = READ_ONCE(*word);
 
-	if (likely(!v->eoi_offered))
-		return;
 	v->eoi_offered = false;
-	word = pv_eoi_word(v);
-	value = READ_ONCE(*word);
 	if (value & 1)
 		WRITE_ONCE(*word, value & ~1u);
 	else
 		clear_vector(v, APIC_ISR, (uint8_t)highest(v, APIC_ISR));
+}
+
+/* Before ISR is looked at: it is brought up to date, and the next EOI comes here. */
+static void settle_eoi(struct vcpu *v)
+{
+	if (unlikely(v->eoi_offered))
+		settle_offer(v);
 }
 
 int lapic_set_pv_eoi(struct vcpu *v, uint64_t value)
