@@ -41,7 +41,7 @@ SMALL := $(or $(call cc-option,-Oz),-Os)
 HV_CFLAGS := $(COMMON_CFLAGS) $(SMALL) -g -ffreestanding -fstack-protector-strong \
 	-mstack-protector-guard=global -fpic -fshort-wchar \
 	-mindirect-branch=thunk-extern -mindirect-branch-register -mno-red-zone -mgeneral-regs-only \
-	-fno-strict-aliasing -fno-asynchronous-unwind-tables -include lib/hidden.h
+	-fno-strict-aliasing -fno-asynchronous-unwind-tables -malign-data=abi -include lib/hidden.h
 EFI_INCLUDES := -I/usr/include/efi -I/usr/include/efi/x86_64 -DGNU_EFI_USE_MS_ABI
 EFI_CFLAGS := $(EFI_INCLUDES) $(call cc-option,-maccumulate-outgoing-args)
 NASMFLAGS := -f elf64 -g -F dwarf -I. -I$(GEN)/ --reproducible
