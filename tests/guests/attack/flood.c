@@ -212,10 +212,12 @@ static void f_ac(uint64_t n)
 	static const uint8_t code[] = {0x8b, 0x47, 0x01, 0xcc}; /* MOV EAX, [RDI + 1]; INT3 */
 	const uint64_t registers[8] = {[6] = USER_WINDOW + USER_STACK - 0x800 + (n & 0x3f0)};
 	uint8_t *at = (uint8_t *)(uintptr_t)(USER_MEMORY + 0x2000 + 0x100 * rt_cpu_id());
+	int vector;
 
 	memcpy(at, code, sizeof(code));
 	write_cr0(read_cr0() | BIT(18));
-	rt_try_user(at, registers, BIT(18));
+	vector = rt_try_user(at, registers, BIT(18));
+	EXPECT(vector == AC || (is_amd && vector == BP), "vector %lu, not #AC", vector, 0, 0);
 }
 
 /* Again and again, whatever the other one is at. */
@@ -265,6 +267,7 @@ static void second_half(void)
 
 static void flood(void)
 {
+	EXPECT(rt_try(f_db, 0) == DB, "no #DB of a single step", 0, 0, 0);
 	second_count = 0;
 	second_job = second_half;
 	flood_half(0);
