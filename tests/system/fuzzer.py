@@ -12,7 +12,7 @@ COUNT = int(os.environ.get("FUZZ_COUNT") or 1000000)  # half of them on each pro
 TRACE = os.environ.get("FUZZ_TRACE")
 REPORT = 12500
 FILE = "fuzz.elf"
-END = r"socle: vm fuzz: (?:crashed|rebooted|exited)|socle: panic"
+END = r"socle: vm fuzz: (?:crashed|rebooted|exited \d+\s)|socle: panic"
 KINDS = ["MSR", "port", "MMIO", "APIC", "CR", "hypercall", "instruction", "memory", "user code"]
 TIMEOUT = 900 + COUNT // 500
 
@@ -49,7 +49,7 @@ def watch(m, ask):
             last = m.expect(rf"fuzz: \d+[\r\n]|{END}", 300).group(0)
             ask(reports)
             reports += 1
-            ended = not last[-1:].isspace() or re.search(END, m.text())
+            ended = last.startswith(b"socle: ") or re.search(END, m.text())
     except (pexpect.TIMEOUT, pexpect.EOF):
         pytest.fail(verdict(m))
     if "socle: vm fuzz: exited 33" not in m.text():

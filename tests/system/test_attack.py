@@ -24,7 +24,7 @@ CASES = ["MSR index space", "every bit of every MSR", "read-only MSRs", "non-can
          "an IRET that faults", "INIT and start-up races", "rewritten instruction",
          "flood of exits"]
 
-EVENT = (rf"attack\| (?P<attack>[^\r\n]*)[\r\n]|(?P<end>socle: vm attack: (?:crashed|exited \d+))|{PART}|"
+EVENT = (rf"attack\| (?P<attack>[^\r\n]*)[\r\n]|(?P<end>socle: vm attack: (?:crashed|exited \d+(?=\s)))|{PART}|"
          r"(?P<given_up>bad: crashed 6 times in a row: not started again)")
 
 
