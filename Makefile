@@ -38,7 +38,9 @@ WARN := -Wall -Wextra -Werror
 COMMON_CFLAGS := -std=gnu11 -I. -I$(GEN) -DSOCLE_VERSION='"$(VERSION)"' -ffile-prefix-map=$(CURDIR)=. $(WARN)
 # gcc 12's own for small.
 SMALL := $(or $(call cc-option,-Oz),-Os)
-HV_CFLAGS := $(COMMON_CFLAGS) $(SMALL) -g -ffreestanding -fstack-protector-strong \
+# Measured: each is 0.5 KiB or more less in the files that are to be small.
+SMALLER := -fno-caller-saves -fno-move-loop-invariants -fno-ipa-sra
+HV_CFLAGS := $(COMMON_CFLAGS) $(SMALL) $(SMALLER) -g -ffreestanding -fstack-protector-strong \
 	-mstack-protector-guard=global -fpic -fshort-wchar \
 	-mindirect-branch=thunk-extern -mindirect-branch-register -mno-red-zone -mgeneral-regs-only \
 	-fno-strict-aliasing -fno-asynchronous-unwind-tables -malign-data=abi -include lib/hidden.h
@@ -93,8 +95,10 @@ HOT_C := lib/string.c arch/x86/tsc.c arch/x86/percpu.c \
 	$(addprefix svm/,event.c exit.c run.c state.c) \
 	$(addprefix devices/,acpi_pm.c ioapic.c uart16550.c)
 $(HOT_C:%.c=$(B)/hv/%.o): private HV_CFLAGS := \
-	$(patsubst $(SMALL),-O2,$(patsubst -fstack-protector-strong,-fstack-protector,$(HV_CFLAGS))) \
+	$(patsubst $(SMALL),-O2,$(patsubst -fstack-protector-strong,-fstack-protector,$(filter-out $(SMALLER),$(HV_CFLAGS)))) \
 	-falign-functions=1 -falign-jumps=1 -falign-loops=1 -falign-labels=1
+# Functions for a rare case are not repeated in each that calls them; elsewhere an exit goes through too many of them.
+$(patsubst %.c,$(B)/hv/%.o,$(filter svm/%,$(HOT_C))): private HV_CFLAGS += --param=max-inline-insns-auto=4
 
 # gcc would turn the loops of memcpy and memset into calls of themselves.
 $(B)/hv/lib/string.o: private HV_CFLAGS += $(call cc-option,-fno-tree-loop-distribute-patterns)
