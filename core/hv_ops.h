@@ -272,7 +272,8 @@ struct hv_ops {
 
 	/* The guest's TSC is the host's plus OFFSET (no scaling in this version). */
 	void (*set_tsc_offset)(struct vcpu *v, uint64_t offset);
-	/* With HV_F_DEADLINE: exit when the host's TSC reaches HOST_TSC (~0: never). */
+	/* With HV_F_DEADLINE: exit when the host's TSC reaches HOST_TSC (~0: never), but not before
+	 * the guest has executed something. */
 	void (*set_deadline)(struct vcpu *v, uint64_t host_tsc);
 
 	/* May an event of this type (EVENT_INTR, EVENT_NMI) enter the guest now? RFLAGS.IF,

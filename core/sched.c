@@ -363,6 +363,18 @@ static void arm(struct sched *s, uint64_t at)
 	s->armed = at == ~0ull ? 0 : at;
 }
 
+/*
+ * For a guest that is about to be entered. An interrupt that waits is an exit before its first
+ * instruction (APM vol. 2 15.21.1): where its timers come faster than they are handled it would
+ * never get on, if what is due were not put off a little.
+ */
+#define LEAST_TURN_NS 5000
+
+static void arm_for_guest(struct sched *s, uint64_t at)
+{
+	arm(s, MAX(at, tsc_now() + tsc_from_ns(LEAST_TURN_NS)));
+}
+
 static bool others_want(struct vcpu *v)
 {
 	for (struct vcpu *o = v->next_on_cpu; o != v; o = o->next_on_cpu)
@@ -444,7 +456,7 @@ uint64_t sched_deadline(struct vcpu *v)
 			at = MIN(at, MAX(wakes_at(o), v->slice_end));
 	}
 	if (!(hv_caps.features & HV_F_DEADLINE))
-		arm(sched_of(v->cpu), at);
+		arm_for_guest(sched_of(v->cpu), at);
 	return at;
 }
 
@@ -582,5 +594,5 @@ void sched_rearm(struct vcpu *v, uint64_t at)
 	if (hv_caps.features & HV_F_DEADLINE)
 		hv->set_deadline(v, at);
 	else
-		arm(sched_of(v->cpu), at);
+		arm_for_guest(sched_of(v->cpu), at);
 }

@@ -332,14 +332,14 @@ void vmx_set_tsc_offset(struct vcpu *v, uint64_t offset)
 	(void)v;
 }
 
-/* What a guest is given behind a deadline that is past, in ticks of the TSC. */
-#define PAST_TURN 1024
+/* The shortest turn, in ticks of the TSC: longer than any unit of the preemption timer. */
+#define LEAST_TURN 1024
 
 /*
  * The preemption timer counts only while the guest runs, so an armed one is set anew each time the
  * exit took core/'s time; parked at its maximum it may run for seconds before it ends in an exit
- * that means nothing. Set to 0 it ends a turn before its first instruction (25.5.1): where
- * a guest's timers come faster than they are handled it would never get on.
+ * that means nothing. Set to 0 it ends a turn before its first instruction (25.5.1), and set to
+ * 1 it may: where a guest's timers come faster than they are handled it would never get on.
  */
 void vmx_set_deadline(struct vcpu *v, uint64_t host_tsc)
 {
@@ -353,7 +353,7 @@ void vmx_set_deadline(struct vcpu *v, uint64_t host_tsc)
 		return;
 	}
 	now = rdtsc();
-	turn = host_tsc > now ? host_tsc - now : PAST_TURN;
+	turn = host_tsc > now + LEAST_TURN ? host_tsc - now : LEAST_TURN;
 	vmwrite(VMCS_PREEMPTION_TIMER, MIN((turn >> vmx_controls.timer_shift) + 1, 0xffffffffull));
 	vv->timer_parked = false;
 }

@@ -83,6 +83,22 @@ static void test_two_share_by_the_host_timer(void **state)
 	test_two_share_alike(state);
 }
 
+/* An interrupt that waits would end each turn before its first instruction. */
+static void test_late_timer_leaves_a_turn(void **state)
+{
+	(void)state;
+	hv_caps.features = 0;
+	fake.tsc = SLICE;
+	a->vcpu[0]->timer_deadline = 1;
+	assert_true(sched_deadline(a->vcpu[0]) < fake.tsc);
+	assert_in_range(machine.cpu[0].timer, fake.tsc + 1000, fake.tsc + 20000);
+	sched_rearm(a->vcpu[0], fake.tsc + 1);
+	assert_in_range(machine.cpu[0].timer, fake.tsc + 1000, fake.tsc + 20000);
+	/* What is not late is not put off. */
+	sched_rearm(a->vcpu[0], fake.tsc + SLICE);
+	assert_int_equal(machine.cpu[0].timer, fake.tsc + SLICE);
+}
+
 /* One that sleeps leaves all of the core to the other, undisturbed. */
 static void test_sleeping_costs_nothing(void **state)
 {
@@ -555,6 +571,7 @@ int main(void)
 		T(alone_is_never_sliced, setup_one),
 		T(two_share_alike, setup_two),
 		T(two_share_by_the_host_timer, setup_two),
+		T(late_timer_leaves_a_turn, setup_two),
 		T(sleeping_costs_nothing, setup_two),
 		T(sleeper_wakes_in_time, setup_two),
 		T(time_alone_is_no_debt, setup_two),

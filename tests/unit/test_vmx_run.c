@@ -573,10 +573,13 @@ static void test_deadline(void **state)
 	(void)state;
 	vmx_controls.timer_shift = 5;
 	fake.tsc = 1000;
-	vmx_set_deadline(v, 1000 + 320);
-	assert_int_equal(vmread(VMCS_PREEMPTION_TIMER), 11);
-	/* However late it is, the guest gets on: 0 would end its turn before an instruction. */
+	vmx_set_deadline(v, 1000 + 3200);
+	assert_int_equal(vmread(VMCS_PREEMPTION_TIMER), 101);
+	/* However late it is, the guest gets on: 0 would end its turn before an instruction, and 1 with
+	 * the next multiple of 32. */
 	vmx_set_deadline(v, 900);
+	assert_in_range(vmread(VMCS_PREEMPTION_TIMER), 2, 100);
+	vmx_set_deadline(v, 1001);
 	assert_in_range(vmread(VMCS_PREEMPTION_TIMER), 2, 100);
 	vmx_set_deadline(v, 1000 + (1ull << 60));
 	assert_int_equal(vmread(VMCS_PREEMPTION_TIMER), 0xffffffff);
