@@ -40,8 +40,7 @@ static enum act on_host_irq(struct vcpu *v, struct hv_exit *x)
 {
 	(void)v;
 	(void)x;
-	cpu_irq_window();
-	sched_interrupted();
+	sched_let_in();
 	return ACT_STAY;
 }
 

@@ -81,9 +81,8 @@ static void write_svr(struct vcpu *v, uint32_t value)
 
 static void write_lvt(struct vcpu *v, uint32_t offset, uint32_t value)
 {
-	/* What was due before the write has come, though nobody has looked yet. */
 	if (offset == APIC_LVT_TIMER)
-		lapic_timer_expired(v);
+		lapic_timer_settle(v);
 	/* While software has the APIC disabled the masks cannot be cleared (11.4.7.2). */
 	if (!(vapic_get(v, APIC_SVR) & SVR_ENABLE))
 		value |= LVT_MASKED;

@@ -103,6 +103,11 @@ void lapic_timer_take_back(struct vcpu *v);
 void lapic_timer_came(struct vcpu *v);
 /* REQ_TIMER: makes V's interrupt. */
 void lapic_timer_fire(struct vcpu *v);
+/*
+ * Before V's timer changes: what was due by now has come, though nobody has looked yet. Takes the
+ * register back, and lets the machine's interrupts in for that.
+ */
+void lapic_timer_settle(struct vcpu *v);
 
 /* Makes VECTOR pending on V. From any core. */
 void lapic_post(struct vcpu *v, uint8_t vector, bool level);

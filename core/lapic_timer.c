@@ -242,3 +242,15 @@ void lapic_timer_fire(struct vcpu *v)
 	if (v->timer_mode == TIMER_TSC_DEADLINE)
 		vapic_lvt_fire(v, APIC_LVT_TIMER);
 }
+
+void lapic_timer_settle(struct vcpu *v)
+{
+	if (v->timer_lent) {
+		lapic_timer_take_back(v);
+		sched_let_in();
+		if (__atomic_fetch_and(&v->requests, ~(uint32_t)REQ_TIMER, __ATOMIC_SEQ_CST) &
+		    REQ_TIMER)
+			lapic_timer_fire(v);
+	}
+	lapic_timer_expired(v);
+}

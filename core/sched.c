@@ -186,8 +186,11 @@ void sched_attentive(bool on)
 	__atomic_store_n(&sched_of(this_cpu())->attentive, on, __ATOMIC_SEQ_CST);
 }
 
-void sched_interrupted(void)
+void sched_let_in(void)
 {
+	cpu_irq_window();
+	/* One was the timer's, perhaps, which may come before its time (arch/x86/apic.h) and must
+	 * then be set again. */
 	sched_of(this_cpu())->armed = 0;
 }
 
@@ -574,8 +577,7 @@ _Noreturn void sched_loop(struct pcpu *cpu)
 	for (;;) {
 		struct vcpu *v;
 
-		cpu_irq_window();
-		sched_interrupted();
+		sched_let_in();
 		if (lifecycle_all_ended())
 			leave(cpu);
 		keep_house();

@@ -60,11 +60,8 @@ void sched_deadline_came(void);
 uint64_t sched_deadline(struct vcpu *v);
 /* V's own timer is due at host TSC AT, before all that sched_deadline() knew. Loaded, own core. */
 void sched_rearm(struct vcpu *v, uint64_t at);
-/*
- * This core has taken an interrupt: its timer's, perhaps, which may come before its time
- * (arch/x86/apic.h) and must then be set again.
- */
-void sched_interrupted(void);
+/* Lets this core's interrupts in that wait; they are off before and after. */
+void sched_let_in(void);
 /* From now on until sched_attentive(false), sched_kick() interrupts this core. */
 void sched_attentive(bool on);
 /*

@@ -398,19 +398,49 @@ static void test_socles_own_comes_late(void **state)
 	assert_false(came());
 }
 
-/* The handler finds the guest's mode changed: such a timer has been stopped. */
-static void test_came_for_another_mode(void **state)
+static bool posted(uint8_t vector)
 {
+	return v->posted[vector / 64] >> vector % 64 & 1;
+}
+
+/* What came before a write of the timer's entry came by the old one: a mask is too late for it. */
+static void test_came_before_the_entry_changes(void **state)
+{
+	const uint32_t entries[] = {VECTOR + 1, LVT_MASKED | VECTOR | TIMER_TSC_DEADLINE << 17,
+				    (VECTOR + 1) | TIMER_TSC_DEADLINE << 17};
+
+	(void)state;
+	for (unsigned int i = 0; i < 3; i++) {
+		uint64_t value = entries[i];
+
+		enable_timer(v);
+		lapic_timer_lend(v);
+		write_deadline(v, fake.tsc + 5);
+		fake.tsc += 10;
+		lapic_mmio(v, APIC_LVT_TIMER, true, 4, &value);
+		assert_taken_back();
+		assert_true(posted(VECTOR));
+		assert_false(posted(VECTOR + 1));
+		/* And once. */
+		assert_false(came());
+		memset(v->posted, 0, sizeof(v->posted));
+	}
+}
+
+/* A timer that is not due goes on under the new entry. */
+static void test_entry_changes_before_it_comes(void **state)
+{
+	uint64_t value = LVT_MASKED | VECTOR | TIMER_TSC_DEADLINE << 17;
+
 	(void)state;
 	lapic_timer_lend(v);
 	write_deadline(v, fake.tsc + 5);
-	fake.tsc += 10;
-	vapic_put(v, APIC_LVT_TIMER, VECTOR);
-	vapic_timer_write_lvt(v, VECTOR);
-	assert_taken_back();
-	assert_true(came());
-	lapic_timer_fire(v);
-	assert_int_equal(fake_requests(v), 0);
+	lapic_mmio(v, APIC_LVT_TIMER, true, 4, &value);
+	assert_int_equal(v->tsc_deadline, fake.tsc + 5);
+	lapic_timer_lend(v);
+	assert_int_equal(core()->timer, fake.tsc + 5);
+	assert_false(posted(VECTOR));
+	lapic_timer_take_back(v);
 }
 
 /* ---- who has it ---- */
@@ -552,7 +582,8 @@ int main(void)
 		K(armed_again_before_the_exit),
 		T(armed_again_and_taken_back),
 		T(socles_own_comes_late),
-		T(came_for_another_mode),
+		T(came_before_the_entry_changes),
+		T(entry_changes_before_it_comes),
 		T(not_in_another_mode),
 		T(not_in_another_tsc),
 		T(not_without_preemption_timer),
