@@ -575,8 +575,8 @@ static void test_deadline(void **state)
 	fake.tsc = 1000;
 	vmx_set_deadline(v, 1000 + 3200);
 	assert_int_equal(vmread(VMCS_PREEMPTION_TIMER), 101);
-	/* However late it is, the guest gets on: 0 would end its turn before an instruction, and 1 with
-	 * the next multiple of 32. */
+	/* However late it is, the guest gets on: 0 would end its turn before an instruction, and 1
+	 * with the next multiple of 32. */
 	vmx_set_deadline(v, 900);
 	assert_in_range(vmread(VMCS_PREEMPTION_TIMER), 2, 100);
 	vmx_set_deadline(v, 1001);
