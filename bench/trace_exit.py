@@ -24,8 +24,8 @@ sys.path.insert(0, os.path.join(ROOT, "tools"))
 import run as emulators  # noqa: E402  pylint: disable=wrong-import-position
 
 LOOPS = {"cpuid": "CPUID", "hypercall": "VMCALL", "hypercall-amd": "VMMCALL", "rdmsr-apic-base": "RDMSR",
-         "wrmsr-tsc-deadline": "DEADLINE", "in-uart-status": "UART", "in-pm-timer": "PM_TIMER", "mmio-ioapic": "IOAPIC",
-         "self-ipi": "SELF_IPI"}
+         "wrmsr-tsc-deadline-moved": "DEADLINE_MOVED", "in-uart-status": "UART", "in-pm-timer": "PM_TIMER",
+         "mmio-ioapic": "IOAPIC", "self-ipi": "SELF_IPI"}
 GUEST = 0x200000
 STEPS = 6000  # for the longest one: three rounds, of which the first fills what later ones find
 KVM_STEPS = 20000

@@ -7,7 +7,7 @@ from guests import SOON, Shell, converse, linux_files, linux_vm
 
 # Emulated, a boot is thousands of millions of instructions.
 LIMIT = 900
-# README, "What exits cost".
+# README, "Speed".
 BOOT_EXITS = 5000
 
 
