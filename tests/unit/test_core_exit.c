@@ -513,6 +513,18 @@ static void test_string_ports_fault(void **state)
 
 /* ---- privilege ---- */
 
+/* The list of names is found by counting. */
+static void test_names_of_exits(void **state)
+{
+	(void)state;
+	assert_string_equal(exit_name(EXIT_NONE), "request");
+	assert_string_equal(exit_name(EXIT_HLT), "HLT");
+	assert_string_equal(exit_name(EXIT_MSR), "RDMSR, WRMSR");
+	assert_string_equal(exit_name(EXIT_NPF), "nested page fault");
+	assert_string_equal(exit_name(EXIT_NOTIFY), "notify");
+	assert_string_equal(exit_name(EXIT_COUNT - 1), "unknown");
+}
+
 static void test_hypercall(void **state)
 {
 	(void)state;
@@ -865,6 +877,7 @@ int main(void)
 		T(string_ports),
 		T(string_ports_take_turns),
 		T(string_ports_fault),
+		T(names_of_exits),
 		T(hypercall),
 		T(privileged_instructions),
 		T(hidden_instructions),
