@@ -88,12 +88,17 @@ class Neighbours:
     """The witness, and a Linux where there is one."""
 
     def __init__(self, machine, linux):
-        self.witness, self.linux = Witness(machine), linux
+        self.machine, self.witness, self.linux = machine, Witness(machine), linux
 
     def ask(self):
         self.witness.ask()
         if self.linux:
             self.linux.ask()
+
+    def end_linux(self):
+        self.linux.end()
+        self.machine.expect("socle: vm linux: shut down")
+        self.linux = None
 
 
 def follow(m, neighbours):
@@ -156,9 +161,13 @@ def attack(boot, accel, linux=None, flood_ms=1000):
     follow(m, neighbours)
     if linux:
         switch_tasks(m, neighbours)
+        # QEMU now and then delivers an interrupt twice, the second time with IF clear (docs/differences.md). Beside the
+        # fuzzing guest a Linux soon meets that while it sets its clock, and waits for itself for ever.
+        if accel == "tcg":
+            neighbours.end_linux()
         fuzz(m, neighbours)
-        linux.end()
-        m.expect("socle: vm linux: shut down")
+        if accel != "tcg":
+            neighbours.end_linux()
     neighbours.witness.ask()
     neighbours.witness.stop()
     m.finish()
