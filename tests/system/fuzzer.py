@@ -5,7 +5,7 @@ import re
 import pexpect
 import pytest
 
-from guests import vm
+from guests import NoAnswer, vm
 
 SEED = int(os.environ.get("FUZZ_SEED") or 1)
 COUNT = int(os.environ.get("FUZZ_COUNT") or 1000000)  # half of them on each processor
@@ -24,36 +24,45 @@ def section(accel, **keys):
               debug_console="0xe9", **keys)
 
 
-def verdict(m):
-    """Why it failed, with what is needed to see it again. A dump has the number of the operation in R15."""
+def verdict(m, otherwise):
+    """Why it failed, or OTHERWISE where the transcript does not say; with what is needed to see it again. A dump has the
+    number of the operation in R15."""
     if "all guests ended" not in m.text() and m.child.isalive():
         m.send("\x1ddump fuzz\r")
         m.seen("no such dump is so long", 10)
     text = m.text()
-    why = re.findall(r"socle: vm fuzz: (?:crashed: |rebooted).*|socle: error: .*|.*panic.*|rt: .*|Bail out.*", text)
+    why = re.findall(r"socle: vm fuzz: (?:crashed: |rebooted).*|socle: error: (?!vm (?!fuzz:)).*|.*panic.*|rt: .*"
+                     r"|Bail out.*", text)
     reported = int((re.findall(r"fuzz: (?:trace 0 )?(\d+)[:\n]", text) or ["0"])[-1])
     at = [int(r15, 16) for r15 in re.findall(r"R15[ =:]+(?:0x)?([0-9a-f]+)", text, re.IGNORECASE)]
     at = [op for op in at if op <= COUNT][:2]
     return f"seed {SEED}, at operation {' or '.join(map(str, at)) or f'{reported} or later'}: " \
-        f"{why[0] if why else 'it hangs'}; again, each operation by its name: " \
+        f"{why[0] if why else otherwise}; again, each operation by its name: " \
         f"make fuzz-guest SEED={SEED} COUNT={COUNT} TRACE={max(min(at or [reported]) - 20, 0)}"
+
+
+def ask_them(m, ask, n):
+    try:
+        ask(n)
+    except (NoAnswer, AssertionError) as e:
+        who = str(e) or "a neighbour answers wrongly"
+        pytest.fail(f"{who} at report {n}: {verdict(m, 'the fuzzing guest has not ended')}")
 
 
 def watch(m, ask):
     """Up to its end. ask(n) asks the neighbours at its report N."""
-    reports = 0
-    try:
-        # What is waited for may also have come while a neighbour was.
-        ended = re.search(END, m.text())
-        while not ended:
+    reports, ended = 0, re.search(END, m.text())
+    # What is waited for may also have come while a neighbour was.
+    while not ended:
+        try:
             last = m.expect(rf"fuzz: \d+[\r\n]|{END}", 300).group(0)
-            ask(reports)
-            reports += 1
-            ended = last.startswith(b"socle: ") or re.search(END, m.text())
-    except (pexpect.TIMEOUT, pexpect.EOF):
-        pytest.fail(verdict(m))
+        except (pexpect.TIMEOUT, pexpect.EOF):
+            pytest.fail(verdict(m, "it hangs"))
+        ask_them(m, ask, reports)
+        reports += 1
+        ended = last.startswith(b"socle: ") or re.search(END, m.text())
     if "socle: vm fuzz: exited 33" not in m.text():
-        pytest.fail(verdict(m))
+        pytest.fail(verdict(m, "it hangs"))
 
 
 def check(text):

@@ -8,6 +8,10 @@ from conftest import BUILD
 PROMPT = "socle-guest# "
 
 
+class NoAnswer(Exception):
+    """Who of the neighbours was asked and says nothing."""
+
+
 def vm(kernel, name="a", memory="16M", vcpus=1, **keys):
     """The text of a [vm] section."""
     lines = [f"[vm {name}]", f"memory = {memory}", f"vcpus = {vcpus}", f"kernel = {kernel}"]

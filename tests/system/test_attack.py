@@ -5,7 +5,7 @@ import re
 import pytest
 
 import fuzzer
-from guests import SOON, SecondPort, linux_files, linux_vm, vm
+from guests import SOON, NoAnswer, SecondPort, linux_files, linux_vm, vm
 from witness import CONFIG, FILE, PART, Lines, Witness
 
 DEBUG = dict(debug_exit="0xf4", debug_console="0xe9")
@@ -47,7 +47,10 @@ class Linux:
         """What matches in its answer."""
         start = len(self.port.got)
         self.type(command)
-        return self.port.expect_match(pattern, start, timeout)
+        try:
+            return self.port.expect_match(pattern, start, timeout)
+        except TimeoutError as e:
+            raise NoAnswer(f"the Linux does not answer to: {command}") from e
 
     def ask(self):
         self.asked += 1

@@ -1,5 +1,7 @@
 """The innocent neighbour (tests/guests/witness): asked by a byte on its console, it says what it finds."""
-from guests import vm
+import pexpect
+
+from guests import NoAnswer, vm
 
 FILE = "witness.elf"
 CONFIG = vm(FILE, "witness", memory="16M", kind="multiboot", debug_exit="0xf4", debug_console="0xe9", cpus="0")
@@ -51,7 +53,10 @@ class Witness:
 
     def ask(self, timeout=60):
         self.send()
-        self.check(self.next_line(timeout))
+        try:
+            self.check(self.next_line(timeout))
+        except (pexpect.TIMEOUT, pexpect.EOF) as e:
+            raise NoAnswer("the witness does not answer") from e
 
     def stop(self):
         self.machine.send("\x1d")
