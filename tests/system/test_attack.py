@@ -1,10 +1,13 @@
 """A guest that attacks (tests/guests/attack), then one that switches tasks in every wrong way, then one that fuzzes,
 beside others that must not notice."""
+import os
 import re
+import subprocess
 
 import pytest
 
 import fuzzer
+from conftest import BUILD
 from guests import SOON, NoAnswer, SecondPort, linux_files, linux_vm, vm
 from witness import CONFIG, FILE, PART, Lines, Witness
 
@@ -144,6 +147,29 @@ def fuzz(m, neighbours):
     fuzzer.check(m.text())
 
 
+def zeroes_memory(address):
+    """Is that offset into Socle's image in what fills memory?"""
+    symbols = subprocess.run(["nm", "-S", os.path.join(BUILD, "socle.so")], check=True, capture_output=True, text=True)
+    start, size = re.search(r"^(\w+) (\w+) \w memset$", symbols.stdout, re.MULTILINE).groups()
+    return 0 <= address - int(start, 16) < int(size, 16)
+
+
+def errors(m, accel):
+    """But for two. The second is QEMU's, where zeroing a VM's memory may keep a core busy for long (docs/hardware.md):
+    behind the end of a VM that has not been started again."""
+    down, left, errors_of_all = set(), [], m.errors()
+    for line in m.lines():
+        change = re.match(r"socle: vm (\w+): (started|exited|shut down|crashed|stopped)\b", line)
+        if change:
+            (down.discard if change.group(2) == "started" else down.add)(change.group(1))
+        found = re.search(r"does not answer: an NMI found it at socle\.efi\+(\w+)", line)
+        if accel == "tcg" and down and found and zeroes_memory(int(found.group(1), 16)):
+            continue
+        if line in errors_of_all and "vm bad: crashed 6 times in a row: not started again" not in line:
+            left.append(line)
+    return left
+
+
 def attack(boot, accel, linux=None, flood_ms=1000):
     # Bochs's NMIs do not bear a neighbour on the same core, and QEMU's first core no Linux on another
     # (docs/hardware.md).
@@ -175,10 +201,7 @@ def attack(boot, accel, linux=None, flood_ms=1000):
     neighbours.witness.stop()
     m.finish()
     assert len(re.findall("socle: vm bad: crashed: triple fault", m.text())) == 6
-    # The second is QEMU's, where zeroing a VM's memory may keep a core busy for long (docs/hardware.md).
-    expected = ["vm bad: crashed 6 times in a row: not started again"]
-    expected += ["does not answer: an NMI found it"] if accel == "tcg" else []
-    assert [line for line in m.errors() if not any(text in line for text in expected)] == []
+    assert errors(m, accel) == []
 
 
 @pytest.mark.weight(4)
