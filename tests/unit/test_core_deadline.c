@@ -350,16 +350,23 @@ static void test_comes_after_it_is_taken_back(void **state)
 	assert_true(fake_requests(v) & REQ_IRQ);
 }
 
-/* A guest may get as far as that before the interrupt makes it exit. */
-static void test_armed_again_before_the_exit(void **state)
+/* A guest may get as far as that before the interrupt makes it exit. Returns the second deadline. */
+static uint64_t arm_again(void)
 {
 	uint64_t second = fake.tsc + 100;
 
-	(void)state;
 	lapic_timer_lend(v);
 	write_deadline(v, fake.tsc + 5);
 	fake.tsc += 10;
 	write_deadline(v, second);
+	return second;
+}
+
+static void test_armed_again_before_the_exit(void **state)
+{
+	uint64_t second = arm_again();
+
+	(void)state;
 	assert_true(came());
 	assert_int_equal(core()->timer, second);
 	lapic_timer_take_back(v);
@@ -369,13 +376,9 @@ static void test_armed_again_before_the_exit(void **state)
 /* The same, and the first is not handled before the second is taken back. */
 static void test_armed_again_and_taken_back(void **state)
 {
-	uint64_t second = fake.tsc + 100;
+	uint64_t second = arm_again();
 
 	(void)state;
-	lapic_timer_lend(v);
-	write_deadline(v, fake.tsc + 5);
-	fake.tsc += 10;
-	write_deadline(v, second);
 	lapic_timer_take_back(v);
 	assert_int_equal(v->timer_deadline, second);
 	assert_true(came());
