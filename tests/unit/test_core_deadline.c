@@ -350,7 +350,7 @@ static void test_comes_after_it_is_taken_back(void **state)
 	assert_true(fake_requests(v) & REQ_IRQ);
 }
 
-/* A guest may get as far as that before the interrupt makes it exit. Returns the second deadline. */
+/* A guest may get as far as that before the interrupt makes it exit. Returns the second one. */
 static uint64_t arm_again(void)
 {
 	uint64_t second = fake.tsc + 100;
