@@ -71,10 +71,10 @@ class Linux:
         self.type("poweroff")
 
 
-def results(text):
+def results(text, name="attack"):
     """What the transcript says of each case. The first may have come before a neighbour was ready to be asked."""
     lines, said = Lines(), {}
-    for part in re.findall(r"^attack\| (.*)$", text, re.MULTILINE):
+    for part in re.findall(rf"^{name}\| (.*)$", text, re.MULTILINE):
         case = re.fullmatch("case ([^:]*): (.*)", lines.feed(part.encode()) or "")
         if case:
             said[case.group(1)] = case.group(2)
@@ -147,6 +147,21 @@ def fuzz(m, neighbours):
     fuzzer.check(m.text())
 
 
+def set_timers(m):
+    """The attack guest's case of timers, on a core of its own, where the TSC deadline is the guest's register: thousands
+    of them are written, and most without an exit."""
+    start(m, "timers")
+    m.expect("socle: vm timers: exited 33", 300)
+    assert results(m.text(), "timers") == {"APIC timers": "ok"}
+    written = int(re.search(r"deadlines written: (\d+)", m.text().split("vm timers: started")[1]).group(1))
+    m.send("\x1d")
+    m.expect("socle> ")
+    m.send("stats timers\r")
+    exits = int(m.expect(r"RDMSR, WRMSR +(\d+) ", 60).group(1))
+    m.send("\x1d")
+    assert exits < written // 2, f"{exits} exits of {written} deadlines and what else there is"
+
+
 def zeroes_memory(address):
     """Is that offset into Socle's image in what fills memory?"""
     symbols = subprocess.run(["nm", "-S", os.path.join(BUILD, "socle.so")], check=True, capture_output=True, text=True)
@@ -170,20 +185,28 @@ def errors(m, accel):
     return left
 
 
-def attack(boot, accel, linux=None, flood_ms=1000):
-    # Bochs's NMIs do not bear a neighbour on the same core, and QEMU's first core no Linux on another
-    # (docs/hardware.md).
-    options, cpus = (f"flood_ms={flood_ms}", "0-1") if accel == "tcg" else (f"flood_ms={flood_ms} rounds=100", "1-2")
+def configuration(accel, linux, options, cpus):
+    """(socle.cfg, files, cores)."""
     config = (CONFIG + vm("triple64.bin", "bad", kind="flat64", on_crash="restart", cpus="0") +
               vm("attack.elf", "attack", vcpus=2, kind="multiboot", platform="pc", cmdline=options, cpus=cpus, **DEBUG))
-    files = [FILE, "triple64.bin", "attack.elf"]
+    files = [FILE, "triple64.bin", "attack.elf", fuzzer.FILE]
     if linux:
         config += vm("conform32.bin", "tasks", "64M", 2, kind="flat32", autostart="no", cpus=cpus)
         config += fuzzer.section(accel, autostart="no", cpus=cpus)
         config += linux_vm("128M", name="linux", cmdline=SOON, console="com2", cpus="0")
-        files += ["conform32.bin", fuzzer.FILE, *linux_files()]
-    m = boot(config, files, accel, timeout=900 + fuzzer.TIMEOUT, cpus=2 if accel == "tcg" else 3,
-             com2=linux and linux.port.address)
+        return config, files + ["conform32.bin", *linux_files()], 2 if accel == "tcg" else 3
+    # Each vCPU has a core to itself, and its timer.
+    config += vm("attack.elf", "timers", kind="multiboot", platform="pc", cmdline="only=APIC_timers", autostart="no",
+                 cpus="3", **DEBUG)
+    return config, files, 4
+
+
+def attack(boot, accel, linux=None, flood_ms=1000):
+    # Bochs's NMIs do not bear a neighbour on the same core, and QEMU's first core no Linux on another
+    # (docs/hardware.md).
+    options, cpus = (f"flood_ms={flood_ms}", "0-1") if accel == "tcg" else (f"flood_ms={flood_ms} rounds=100", "1-2")
+    config, files, cores = configuration(accel, linux, options, cpus)
+    m = boot(config, files, accel, timeout=900 + fuzzer.TIMEOUT, cpus=cores, com2=linux and linux.port.address)
     neighbours = Neighbours(m, linux)
     if linux:
         linux.begin()
@@ -197,6 +220,8 @@ def attack(boot, accel, linux=None, flood_ms=1000):
         fuzz(m, neighbours)
         if accel != "tcg":
             neighbours.end_linux()
+    else:
+        set_timers(m)
     neighbours.witness.ask()
     neighbours.witness.stop()
     m.finish()

@@ -163,6 +163,164 @@ static void to_nobody(void)
 	rt_wait_us(1000);
 }
 
+/* ---- TSC-deadline mode ---- */
+
+#define LVT_DEADLINE (MODE_DEADLINE << 17)
+#define LVT_MASKED   BIT(16)
+
+static void set_lvt(uint64_t lvt)
+{
+	mmio_write(APIC + 0x320, (uint32_t)lvt);
+}
+
+/*
+ * Until the deadline has come: it reads 0 then. RFLAGS.IF changes meanwhile: behind an entry with
+ * IF clear Bochs sees no interrupt of the machine before that.
+ */
+static void await_deadline(void)
+{
+	for (unsigned int i = 0; i < 100000 && rdmsr(TSC_DEADLINE); i++)
+		take_interrupts();
+	EXPECT(rdmsr(TSC_DEADLINE) == 0, "deadline %lx at %lx", rdmsr(TSC_DEADLINE), rdtsc(), 0);
+	cpuid(0, 0);
+}
+
+/* Timer interrupts since there were BEFORE. */
+static uint32_t came_since(uint32_t before)
+{
+	take_interrupts();
+	return rt_self()->ints[V_TIMER] - before;
+}
+
+static void past_deadlines(void)
+{
+	uint32_t before = came_since(0), came;
+
+	set_lvt(LVT_DEADLINE | V_TIMER);
+	for (uint64_t at = 1; at <= 200; at++) {
+		wrmsr(TSC_DEADLINE, at);
+		await_deadline();
+		came = came_since(before);
+		EXPECT(came == at, "%lu interrupts of %lu deadlines past", came, at, 0);
+	}
+	/* Nobody takes them, and IRR has one bit. */
+	before = came_since(0);
+	write_cr8(15);
+	for (uint64_t at = 1; at <= 200; at++)
+		wrmsr(TSC_DEADLINE, at);
+	await_deadline();
+	write_cr8(0);
+	came = came_since(before);
+	EXPECT(came == 1, "%lu interrupts of what nobody took", came, 0, 0);
+}
+
+static void deadlines_ahead(void)
+{
+	uint32_t before = came_since(0), came;
+
+	for (uint64_t n = 1; n <= 200; n++) {
+		wrmsr(TSC_DEADLINE, rdtsc() + n * 7);
+		await_deadline();
+		came = came_since(before);
+		EXPECT(came == n, "%lu interrupts of %lu deadlines ahead", came, n, 0);
+	}
+}
+
+/* Any value is one, whatever would be an address. */
+static void far_deadlines(void)
+{
+	static const uint64_t values[] = {0x800000000000, 0xffff7fffffffffff, 0xffff800000000000,
+					  BIT(63), ~0ull};
+	uint32_t before = came_since(0), came;
+
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+		EXPECT(try_wrmsr(TSC_DEADLINE, values[i]) == NO_FAULT, "deadline %lx refused",
+		       values[i], 0, 0);
+		rt_wait_us(50);
+		came = came_since(before);
+		EXPECT(came == 0, "%lu interrupts of deadline %lx", came, values[i], 0);
+		EXPECT(rdmsr(TSC_DEADLINE) == values[i], "deadline %lx, was %lx",
+		       rdmsr(TSC_DEADLINE), values[i], 0);
+	}
+}
+
+/* Nothing of it is left where it comes while the entry is masked; one that is armed stays so. */
+static void masked_deadline(void)
+{
+	uint32_t before = came_since(0), came;
+
+	set_lvt(LVT_MASKED | LVT_DEADLINE | V_TIMER);
+	wrmsr(TSC_DEADLINE, rdtsc() + 5000);
+	await_deadline();
+	set_lvt(LVT_DEADLINE | V_TIMER);
+	came = came_since(before);
+	EXPECT(came == 0, "%lu interrupts while masked", came, 0, 0);
+	wrmsr(TSC_DEADLINE, BIT(62));
+	set_lvt(LVT_MASKED | LVT_DEADLINE | V_TIMER);
+	EXPECT(rdmsr(TSC_DEADLINE) == BIT(62), "deadline %lx once masked", rdmsr(TSC_DEADLINE), 0,
+	       0);
+	set_lvt(LVT_DEADLINE | V_TIMER);
+}
+
+/* To another mode and back: it is disarmed. */
+static void deadline_and_mode(void)
+{
+	for (uint64_t mode = 0; mode < 2; mode++) {
+		uint32_t before = came_since(0), came;
+
+		wrmsr(TSC_DEADLINE, BIT(62));
+		set_lvt(mode << 17 | V_TIMER);
+		EXPECT(rdmsr(TSC_DEADLINE) == 0, "deadline %lx in mode %lu", rdmsr(TSC_DEADLINE),
+		       mode, 0);
+		wrmsr(TSC_DEADLINE, 1);
+		set_lvt(LVT_DEADLINE | V_TIMER);
+		EXPECT(rdmsr(TSC_DEADLINE) == 0, "deadline %lx behind mode %lu",
+		       rdmsr(TSC_DEADLINE), mode, 0);
+		/* One that is near may come before the mode changes. */
+		wrmsr(TSC_DEADLINE, rdtsc() + 20000);
+		set_lvt(mode << 17 | V_TIMER);
+		rt_wait_us(200);
+		came = came_since(before);
+		EXPECT(came <= 1, "%lu interrupts in mode %lu", came, mode, 0);
+		set_lvt(LVT_DEADLINE | V_TIMER);
+	}
+}
+
+static void deadline_with_illegal_vector(void)
+{
+	struct rt_cpu *cpu = rt_self();
+	uint32_t before = cpu->ints[V_ERROR], e;
+
+	clear_errors();
+	mmio_write(APIC + 0x370, V_ERROR);
+	set_lvt(LVT_DEADLINE | 5);
+	wrmsr(TSC_DEADLINE, 1);
+	await_deadline();
+	take_interrupts();
+	e = errors();
+	EXPECT(e & BIT(6), "ESR %lx after the deadline's", e, 0, 0);
+	EXPECT(cpu->ints[V_ERROR] == before + 1, "%lu error interrupts of a deadline",
+	       cpu->ints[V_ERROR] - before, 0, 0);
+	mmio_write(APIC + 0x370, 0x10000);
+	set_lvt(LVT_DEADLINE | V_TIMER);
+}
+
+/* None of them is an exit where the register is the guest's own. */
+#define MANY 10000u
+
+static void many_deadlines(void)
+{
+	uint32_t before = came_since(0), came;
+
+	for (uint64_t n = 1; n <= MANY; n++)
+		wrmsr(TSC_DEADLINE, BIT(62) + n);
+	came = came_since(before);
+	EXPECT(came == 0, "%lu interrupts", came, 0, 0);
+	EXPECT(rdmsr(TSC_DEADLINE) == BIT(62) + MANY, "deadline %lx", rdmsr(TSC_DEADLINE), 0, 0);
+	wrmsr(TSC_DEADLINE, 0);
+	rt_printf("deadlines written: %u.\n", MANY);
+}
+
 static void timers(void)
 {
 	static const uint32_t counts[] = {1, 2, 3, 0xffff, 0x80000000, 0xffffffff, 0};
@@ -197,15 +355,13 @@ static void timers(void)
 	EXPECT(mmio_read(APIC + 0x390) == 0, "count %lx after it", mmio_read(APIC + 0x390), 0, 0);
 	if (!(cpuid(1, 0).ecx & BIT(24)))
 		return;
-	mmio_write(APIC + 0x320, V_TIMER | 0x40000);
-	before = cpu->ints[V_TIMER];
-	wrmsr(0x6e0, 1);
-	take_interrupts();
-	wrmsr(0x6e0, ~0ull);
-	take_interrupts();
-	EXPECT(cpu->ints[V_TIMER] == before + 1, "%lu interrupts of a deadline past",
-	       cpu->ints[V_TIMER] - before, 0, 0);
-	wrmsr(0x6e0, 0);
+	past_deadlines();
+	deadlines_ahead();
+	far_deadlines();
+	masked_deadline();
+	deadline_and_mode();
+	deadline_with_illegal_vector();
+	many_deadlines();
 	mmio_write(APIC + 0x320, 0x10000);
 }
 

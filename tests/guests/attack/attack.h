@@ -5,7 +5,10 @@
 #include "tests/guests/rt/rt.h"
 
 /* Between RAM and devices. */
-#define HOLE 0xc0000000ull
+#define HOLE	      0xc0000000ull
+#define TSC_ADJUST    0x3b
+#define TSC_DEADLINE  0x6e0
+#define MODE_DEADLINE 2u /* of the local APIC's timer, bits 18:17 of its LVT entry */
 
 struct attack_case {
 	const char *name;

@@ -1,10 +1,9 @@
 /* A second of each kind of exit (flood_ms= on the command line: another time). */
 #include "tests/guests/attack/attack.h"
 
-#define PM_TMR	   0x608
-#define PM_TMR_HZ  3579545u
-#define EFER	   0xc0000080
-#define TSC_ADJUST 0x3b
+#define PM_TMR	  0x608
+#define PM_TMR_HZ 3579545u
+#define EFER	  0xc0000080
 
 static void f_cpuid(uint64_t n)
 {
@@ -86,6 +85,14 @@ static void f_timer(uint64_t n)
 	mmio_write(APIC + 0x380, 1);
 	__asm__ volatile("sti; hlt; cli");
 	mmio_write(APIC + 0x320, 0x10000);
+}
+
+/* Each is past. */
+static void f_deadline(uint64_t n)
+{
+	mmio_write(APIC + 0x320, V_TIMER | MODE_DEADLINE << 17);
+	wrmsr(TSC_DEADLINE, n + 1);
+	__asm__ volatile("sti; nop; nop; cli");
 }
 
 static void f_cr(uint64_t n)
@@ -246,11 +253,11 @@ static void flood_by(void (*kind)(uint64_t))
 static void flood_half(unsigned int first)
 {
 	static void (*const kinds[])(uint64_t) = {
-		f_cpuid,  f_rdmsr,   f_bad_msr,	     f_wrmsr,	   f_out,   f_port,   f_uart,
-		f_vmcall, f_mmio,    f_hole,	     f_apic,	   f_ipi,   f_timer,  f_cr,
-		f_cr3,	  f_dr,	     f_ud,	     f_wbinvd,	   f_pause, f_int1,   f_string,
-		f_vmrun,  f_efer,    f_tsc,	     f_tsc_itself, f_cr8,   f_xsetbv, f_rdpmc,
-		f_invlpg, f_monitor, f_port_strings, f_db,	   f_ac,
+		f_cpuid,  f_rdmsr,  f_bad_msr, f_wrmsr,	       f_out,	     f_port,  f_uart,
+		f_vmcall, f_mmio,   f_hole,    f_apic,	       f_ipi,	     f_timer, f_deadline,
+		f_cr,	  f_cr3,    f_dr,      f_ud,	       f_wbinvd,     f_pause, f_int1,
+		f_string, f_vmrun,  f_efer,    f_tsc,	       f_tsc_itself, f_cr8,   f_xsetbv,
+		f_rdpmc,  f_invlpg, f_monitor, f_port_strings, f_db,	     f_ac,
 	};
 
 	for (size_t i = first; i < ARRAY_SIZE(kinds); i += 2)

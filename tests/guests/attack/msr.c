@@ -34,7 +34,7 @@ static void index_space(void)
 /* IA32_APIC_BASE and EFER have cases of their own; the TSC and its deadline do not stand still. */
 static bool is_left_alone(uint32_t msr)
 {
-	return msr == 0x1b || msr == 0x10 || msr == 0x6e0 || msr == EFER;
+	return msr == 0x1b || msr == 0x10 || msr == TSC_DEADLINE || msr == EFER;
 }
 
 static void flip_bits(uint32_t msr, uint64_t old)
@@ -56,7 +56,8 @@ static void flip_bits(uint32_t msr, uint64_t old)
 	}
 }
 
-/* It takes each bit, and counts on from there. */
+/* It takes each bit, and counts on from there. In the end it is the machine's again, as where the
+ * deadline is the core's own register. */
 static void flip_tsc(void)
 {
 	uint64_t old = rdmsr(0x10), value;
@@ -67,25 +68,39 @@ static void flip_tsc(void)
 		EXPECT(rdtsc() - value < BIT(40), "TSC %lx behind the write of bit %lu", rdtsc(),
 		       bit, 0);
 	}
-	wrmsr(0x10, old);
+	wrmsr(TSC_ADJUST, 0);
+	EXPECT(rdmsr(TSC_ADJUST) == 0, "TSC_ADJUST %lx", rdmsr(TSC_ADJUST), 0, 0);
 }
 
-/* A deadline that is past is 0 again (SDM vol. 3A 11.5.4.1); without the feature there is none. */
-static void flip_deadline(void)
+/*
+ * It is written in TSC-deadline mode alone; there, one that is past is 0 again (SDM vol. 3A
+ * 11.5.4.1), and one that is far ahead stays. Without the feature there is none.
+ */
+static void flip_deadline(uint32_t mode)
 {
 	bool is_there = cpuid(1, 0).ecx & BIT(24);
 
-	for (unsigned int bit = 0; bit < 64; bit++)
-		EXPECT(try_wrmsr(0x6e0, BIT(bit)) == (is_there ? NO_FAULT : GP),
+	mmio_write(APIC + 0x320, BIT(16) | mode << 17 | V_TIMER);
+	for (unsigned int bit = 0; bit < 64; bit++) {
+		uint64_t value;
+
+		EXPECT(try_wrmsr(TSC_DEADLINE, BIT(bit)) == (is_there ? NO_FAULT : GP),
 		       "bit %lu of the deadline", bit, 0, 0);
+		try_rdmsr(TSC_DEADLINE, &value);
+		if (is_there && (mode != MODE_DEADLINE || BIT(bit) > rdtsc() + BIT(42)))
+			EXPECT(value == (mode == MODE_DEADLINE ? BIT(bit) : 0),
+			       "deadline %lx behind bit %lu in mode %lu", value, bit, mode);
+	}
 	if (is_there)
-		wrmsr(0x6e0, 0);
+		wrmsr(TSC_DEADLINE, 0);
+	mmio_write(APIC + 0x320, BIT(16));
 }
 
 static void every_bit(void)
 {
 	flip_tsc();
-	flip_deadline();
+	flip_deadline(0);
+	flip_deadline(MODE_DEADLINE);
 	for (size_t i = 0; i < ARRAY_SIZE(ranges); i++) {
 		for (uint32_t msr = ranges[i].first; msr <= ranges[i].last; msr++) {
 			uint64_t old;

@@ -1,6 +1,7 @@
 #include "tests/guests/fuzz/fuzz.h"
 
 #define MSR_APIC_BASE	 0x1b
+#define MSR_TSC_ADJUST	 0x3b
 #define MSR_SYSENTER_ESP 0x175
 #define MSR_SYSENTER_EIP 0x176
 #define MSR_EFER	 0xc0000080
@@ -829,6 +830,8 @@ void heal(void)
 	write_cr4(0x620);
 	write_cr3((uint64_t)rt_pml4);
 	wrmsr(MSR_EFER, 0x500);
+	/* The TSC is the machine's: only then the deadline may be the core's own register. */
+	wrmsr(MSR_TSC_ADJUST, 0);
 	__asm__ volatile("xor %%eax, %%eax; mov %%ax, %%fs; mov %%ax, %%gs; mov $0x10, %%eax; mov "
 			 "%%ax, %%ss\n"
 			 "mov %%ax, %%ds; mov %%ax, %%es" ::
