@@ -17,14 +17,14 @@ KINDS = ["MSR", "port", "MMIO", "APIC", "CR", "hypercall", "instruction", "memor
 TIMEOUT = 900 + COUNT // 500
 
 
-def section(accel, **keys):
-    cmdline = f"seed={SEED} count={COUNT} report={REPORT} qemu={int(accel == 'tcg')}"
+def section(accel, count=COUNT, **keys):
+    cmdline = f"seed={SEED} count={count} report={REPORT} qemu={int(accel == 'tcg')}"
     cmdline += f" trace={TRACE}" if TRACE else ""
     return vm(FILE, "fuzz", vcpus=2, kind="multiboot", platform="pc", cmdline=cmdline, debug_exit="0xf4",
               debug_console="0xe9", **keys)
 
 
-def verdict(m, otherwise):
+def verdict(m, count, otherwise):
     """Why it failed, or OTHERWISE where the transcript does not say; with what is needed to see it again. A dump has the
     number of the operation in R15."""
     if "all guests ended" not in m.text() and m.child.isalive():
@@ -35,21 +35,21 @@ def verdict(m, otherwise):
                      r"|Bail out.*", text)
     reported = int((re.findall(r"fuzz: (?:trace 0 )?(\d+)[:\n]", text) or ["0"])[-1])
     at = [int(r15, 16) for r15 in re.findall(r"R15[ =:]+(?:0x)?([0-9a-f]+)", text, re.IGNORECASE)]
-    at = [op for op in at if op <= COUNT][:2]
+    at = [op for op in at if op <= count][:2]
     return f"seed {SEED}, at operation {' or '.join(map(str, at)) or f'{reported} or later'}: " \
         f"{why[0] if why else otherwise}; again, each operation by its name: " \
-        f"make fuzz-guest SEED={SEED} COUNT={COUNT} TRACE={max(min(at or [reported]) - 20, 0)}"
+        f"make fuzz-guest SEED={SEED} COUNT={count} TRACE={max(min(at or [reported]) - 20, 0)}"
 
 
-def ask_them(m, ask, n):
+def ask_them(m, ask, n, count):
     try:
         ask(n)
     except (NoAnswer, AssertionError) as e:
         who = str(e) or "a neighbour answers wrongly"
-        pytest.fail(f"{who} at report {n}: {verdict(m, 'the fuzzing guest has not ended')}")
+        pytest.fail(f"{who} at report {n}: {verdict(m, count, 'the fuzzing guest has not ended')}")
 
 
-def watch(m, ask):
+def watch(m, ask, count=COUNT):
     """Up to its end. ask(n) asks the neighbours at its report N."""
     reports, ended = 0, re.search(END, m.text())
     # What is waited for may also have come while a neighbour was.
@@ -57,18 +57,18 @@ def watch(m, ask):
         try:
             last = m.expect(rf"fuzz: \d+[\r\n]|{END}", 300).group(0)
         except (pexpect.TIMEOUT, pexpect.EOF):
-            pytest.fail(verdict(m, "it hangs"))
-        ask_them(m, ask, reports)
+            pytest.fail(verdict(m, count, "it hangs"))
+        ask_them(m, ask, reports, count)
         reports += 1
         ended = last.startswith(b"socle: ") or re.search(END, m.text())
     if "socle: vm fuzz: exited 33" not in m.text():
-        pytest.fail(verdict(m, "it hangs"))
+        pytest.fail(verdict(m, count, "it hangs"))
 
 
-def check(text):
+def check(text, count=COUNT):
     """It has done what it was to do."""
     done = {kind: int(n) for kind, n in re.findall(r"fuzz: ([\w ]+): (\d+), \d+ of them faulted", text)}
     both = int(re.search(r"fuzz: (\d+) operations done", text).group(1))
     # An INIT may come between the two counts of an operation.
-    assert both == COUNT + COUNT % 2 and abs(sum(done.values()) - both) <= 10 + COUNT // 1000, (both, done)
-    assert all(done[kind] > COUNT // 100 for kind in KINDS), done
+    assert both == count + count % 2 and abs(sum(done.values()) - both) <= 10 + count // 1000, (both, done)
+    assert all(done[kind] > count // 100 for kind in KINDS), done

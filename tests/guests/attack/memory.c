@@ -154,10 +154,10 @@ static void interruptible(void)
 	mmio_write(APIC + 0x3e0, 0xb);
 	mmio_write(APIC + 0x320, V_TIMER | 0x20000);
 	mmio_write(APIC + 0x380, 50000);
-	rdi = 0x600000, rcx = 100000;
-	check_string(insb_interruptible, NO_FAULT, 0, 0x600000 + 100000, &rdi);
+	rdi = 0x600000, rcx = 20000;
+	check_string(insb_interruptible, NO_FAULT, 0, 0x600000 + 20000, &rdi);
 	mmio_write(APIC + 0x320, 0x10000);
-	EXPECT(cpu->ints[V_TIMER] > before, "no interrupt in 100000 iterations", 0, 0, 0);
+	EXPECT(cpu->ints[V_TIMER] > before, "no interrupt in 20000 iterations", 0, 0, 0);
 }
 
 /* ---- page tables ---- */
