@@ -127,11 +127,12 @@ def test_neighbours(boot, accel):
     config = (vm("spin64.bin", "spinning", kind="flat64", cpus="0") + vm("triple16.bin", "falling", kind="flat16", cpus="1") +
               vm("flat64.bin", "steady", kind="flat64", cpus="1"))
     m = boot(config, ["spin64.bin", "triple16.bin", "flat64.bin"], accel)
-    m.expect_all("socle: vm falling: crashed: triple fault", "socle: vm steady: shut down", "spin64: spinning")
-    text = m.text()
-    assert "\nspinning| spin64: spinning\n" in text
-    assert "\nsteady| flat64: hello, memory 16 MiB\n" in text
-    assert "socle: all guests ended" not in text
+    m.expect_all("socle: vm falling: crashed: triple fault", "socle: vm steady: shut down", r"spinning\r*\n")
+    # A line in which its guest pauses is broken where others have something to say, and goes on behind its name again.
+    said = {name: "".join(re.findall(rf"^{name}\| (.*)$", m.text(), re.MULTILINE)) for name in ("spinning", "steady")}
+    assert said["spinning"] == "spin64: spinning"
+    assert said["steady"].startswith("flat64: hello, memory 16 MiB")
+    assert "socle: all guests ended" not in m.text()
 
 
 @pytest.mark.parametrize("bed", ["bochs", pytest.param("tcg", marks=pytest.mark.extra)])
