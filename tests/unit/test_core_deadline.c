@@ -18,7 +18,7 @@
 #include "core/sched.h"
 
 #define MS     1000000u /* of the fake's clock, which has 1 GHz */
-#define VECTOR 0xec
+#define VECTOR FAKE_TIMER_VECTOR
 #define HALT                            \
 	{                               \
 		EXIT_HLT, .insn_len = 1 \
@@ -32,13 +32,6 @@ static struct fake_cpu *core(void)
 	return &machine.cpu[0];
 }
 
-static void enable_timer(struct vcpu *c)
-{
-	vapic_put(c, APIC_SVR, 0x1ff);
-	vapic_put(c, APIC_LVT_TIMER, VECTOR | TIMER_TSC_DEADLINE << 17);
-	c->timer_mode = TIMER_TSC_DEADLINE;
-}
-
 static int setup(void **state)
 {
 	(void)state;
@@ -47,7 +40,7 @@ static int setup(void **state)
 	machine.has_deadline = true;
 	fake.tsc = MS;
 	fake_hv_start(vm);
-	enable_timer(v);
+	fake_enable_timer(v);
 	return 0;
 }
 
@@ -226,7 +219,7 @@ static unsigned int wakes;
 
 static void nap(struct vcpu *c)
 {
-	enable_timer(c);
+	fake_enable_timer(c);
 	if (vapic_get(c, APIC_ISR + 0x70))
 		lapic_eoi(c);
 	woke_at[wakes++ % 64] = fake.tsc;
@@ -416,7 +409,7 @@ static void test_came_before_the_entry_changes(void **state)
 	for (unsigned int i = 0; i < 3; i++) {
 		uint64_t value = entries[i];
 
-		enable_timer(v);
+		fake_enable_timer(v);
 		lapic_timer_lend(v);
 		write_deadline(v, fake.tsc + 5);
 		fake.tsc += 10;

@@ -113,20 +113,13 @@ static void test_sleeping_costs_nothing(void **state)
 	assert_in_range(a->vcpu[0]->exits[EXIT_DEADLINE] + a->vcpu[0]->exits[EXIT_HOST_IRQ], 0, 3);
 }
 
-static void enable_timer(struct vcpu *v)
-{
-	vapic_put(v, APIC_SVR, 0x1ff);
-	vapic_put(v, APIC_LVT_TIMER, 0xec | TIMER_TSC_DEADLINE << 17);
-	v->timer_mode = TIMER_TSC_DEADLINE;
-}
-
 static uint64_t woke_at[64];
 static unsigned int wakes;
 
 /* Sleeps for 30 ms. */
 static void nap(struct vcpu *v)
 {
-	enable_timer(v);
+	fake_enable_timer(v);
 	if (vapic_get(v, APIC_ISR + 0x70))
 		lapic_eoi(v);
 	woke_at[wakes++ % 64] = fake.tsc;
@@ -156,7 +149,7 @@ static void test_sleeper_wakes_in_time(void **state)
 /* Naps for a second, and has a second's work then. */
 static void long_nap(struct vcpu *v)
 {
-	enable_timer(v);
+	fake_enable_timer(v);
 	lapic_deadline_write(v, fake.tsc + v->tsc_offset + 1000 * MS);
 	fake_guest(v)->rflags |= RFLAGS_IF;
 }

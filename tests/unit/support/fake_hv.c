@@ -837,3 +837,10 @@ void fake_run(struct vcpu *v, const struct fake_step *steps, unsigned int count)
 	sched_load(v);
 	run_vcpu(v);
 }
+
+void fake_enable_timer(struct vcpu *v)
+{
+	vapic_put(v, APIC_SVR, 0x1ff);
+	vapic_put(v, APIC_LVT_TIMER, FAKE_TIMER_VECTOR | TIMER_TSC_DEADLINE << 17);
+	v->timer_mode = TIMER_TSC_DEADLINE;
+}

@@ -95,6 +95,9 @@ void fake_hv_end(void);
  * becomes the one that executes. The others wait for SIPI, not loaded.
  */
 void fake_hv_start(struct vm *vm);
+/* As a kernel does: V's local APIC is on, its timer in TSC-deadline mode. */
+#define FAKE_TIMER_VECTOR 0xec
+void fake_enable_timer(struct vcpu *v);
 
 void fake_script(struct vcpu *v, const struct fake_step *steps, unsigned int count);
 #define FAKE_SCRIPT(v, steps) fake_script(v, steps, ARRAY_SIZE(steps))
