@@ -103,7 +103,7 @@ $(patsubst %.c,$(B)/hv/%.o,$(filter svm/%,$(HOT_C))): private HV_CFLAGS += --par
 # gcc would turn the loops of memcpy and memset into calls of themselves.
 $(B)/hv/lib/string.o: private HV_CFLAGS += $(call cc-option,-fno-tree-loop-distribute-patterns)
 $(B)/hv/efi/%.o: private HV_CFLAGS += $(EFI_CFLAGS)
-# Nor are two more passes worth their room before the first guest runs.
+# In folders where no exit goes through, two more passes are not worth their room.
 $(foreach d,boot config efi guest,$(B)/hv/$d/%.o): private HV_CFLAGS += -fno-tree-loop-im -fno-tree-dominator-opts
 
 $(B)/hv/%.o: %.c Makefile | $(GEN_H)

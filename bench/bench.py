@@ -54,7 +54,7 @@ BOOT_CMDLINE = "console=ttyS0 quiet nokaslr"
 KVM_COUNTERS = {"port I/O": "io_exits", "nested page fault": "pf_taken", "HLT": "halt_exits",
                 "interrupt of the machine": "irq_exits", "interrupt window": "irq_window_exits"}
 SIZE_TARGET, LINES_TARGET, MEMORY_TARGET, VMCS_TARGET = 256 << 10, 15000, 256, 6
-# Over their targets, and known to be: README.md says why. What CI holds them to. The two runs that the spinning guest's
+# What CI holds them to that are over their targets, or have no room left below: README.md says why. The two runs that the spinning guest's
 # figure is the difference of may differ by an exit or two elsewhere; whatever comes by a clock is one a second or more.
 HELD = {("source-lines", "both"): 33000, ("socle.efi-bytes", "both"): 258 << 10, ("spinning-exits-a-second", "vmx"): 0.5}
 SOURCE = ("lib", "config", "arch/x86", "core", "emul", "vmx", "svm", "devices", "guest", "boot", "efi")
